@@ -1,0 +1,48 @@
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { loadCluster, writeCluster } from "../../src/config.js";
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "squall-init-"));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+it("a new cluster loads, and its secret is its owner's", async () => {
+  const { file, secretFile } = await writeCluster(path.join(directory, "new"));
+  const cluster = await loadCluster(file, { role: "replica" });
+  expect(cluster.replicas.map(({ port }) => port)).toEqual([7100, 7101, 7102]);
+  expect(cluster.secret).toHaveLength(32);
+  expect((await stat(secretFile)).mode & 0o777).toBe(0o600);
+});
+
+it("each design loads", async () => {
+  for (const design of ["unicast", "multicast", "serialized"] as const) {
+    for (const host of ["127.0.0.1", "::1"]) {
+      const { file } = await writeCluster(path.join(directory, `${design}${host.length}`), { design, host, replicas: 5, port: 8000 });
+      const cluster = await loadCluster(file);
+      expect(cluster.network.design).toBe(design);
+      expect(cluster.replicas).toHaveLength(5);
+    }
+  }
+});
+
+it("nothing is overwritten", async () => {
+  const target = path.join(directory, "twice");
+  const { secretFile } = await writeCluster(target);
+  const secret = await readFile(secretFile, "utf8");
+  await expect(writeCluster(target)).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining("exists already") });
+  expect(await readFile(secretFile, "utf8")).toBe(secret);
+});
+
+it("bad options are refused", async () => {
+  await expect(writeCluster(directory, { replicas: 4 })).rejects.toMatchObject({ code: "CLUSTER_FILE_INVALID" });
+  await expect(writeCluster(directory, { replica: 3 } as object)).rejects.toMatchObject({
+    code: "UNKNOWN_OPTION",
+    message: expect.stringContaining('"replicas"'),
+  });
+  await expect(writeCluster(directory, { design: "x" as "unicast" })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+  await expect(writeCluster(directory, { replicas: 3, host: ["a", "b"] })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+});

@@ -82,11 +82,10 @@ function witnessedObjects(history: History): Set<number> {
   const stateOf = (index: number) => {
     const key = objectKey(history, index);
     let state = models.get(key);
-    if (!state)
-      models.set(
-        key,
-        (state = { model: modelOf(Math.floor(key / OBJECTS) as ObjectType), latestInvocation: -Infinity, lastSeqno: 0, holds: true }),
-      );
+    if (state === undefined) {
+      state = { model: modelOf(Math.floor(key / OBJECTS) as ObjectType), latestInvocation: -Infinity, lastSeqno: 0, holds: true };
+      models.set(key, state);
+    }
     return state;
   };
   for (let index = 0; index < history.count; index++) {

@@ -1,0 +1,247 @@
+/**
+ * Safety oracles outside the system. They watch every machine upcall of every replica and every reply that a client accepts,
+ * and hold them against one committed history:
+ *  - what is committed at a seqno is the same at every replica, byte for byte and hash for hash, and never changes;
+ *  - what a client accepted at a seqno is what is committed there;
+ *  - no request takes effect twice, and a replay of the committed history on a fresh machine gives the results clients got.
+ */
+
+import type { Kind } from "./history.js";
+import { type History, NEVER } from "./history.js";
+import { ModelMachine, type Witness } from "./model-machine.js";
+import { ADVERSARY_OBJECT, encodeOperation, OPERATION_BYTES, readResult } from "./operation.js";
+
+/** What the oracles read from a replica, besides what its machine is told. */
+export interface ReplicaView {
+  committed(): number;
+  hashAt(seqno: number): Uint8Array;
+  suffixRows(from: number, to: number): Uint8Array;
+  executedOperation(seqno: number): Uint8Array | undefined;
+}
+
+export interface Violation {
+  what: string;
+  replica?: number;
+  seqno?: number;
+}
+
+/** The first few say what is wrong; a run that is broken would fill the memory with the rest. */
+const VIOLATIONS_KEPT = 20;
+
+export class Oracle {
+  readonly violations: Violation[] = [];
+  /** Operation ids by seqno (0: a no-op or an entry of the system), as the first replica to commit had them. */
+  private committedIds = new Int32Array(4096);
+  private committedFingerprints = new Int32Array(4096);
+  private committedEnd = 0;
+  /** Operation ids that clients accepted, by seqno. */
+  private acceptedIds = new Int32Array(4096);
+  /** Hashes at the seqnos up to which somebody committed, as they were then. */
+  private readonly boundaries: { seqno: number; hash: Uint8Array }[] = [];
+  private readonly replicas: ReplicaWitness[] = [];
+
+  witnessFor(replica: number, view: () => ReplicaView | undefined): Witness {
+    const witness = new ReplicaWitness(this, replica, view);
+    this.replicas[replica] = witness;
+    return witness;
+  }
+
+  violate(what: string, replica?: number, seqno?: number): void {
+    if (this.violations.length >= VIOLATIONS_KEPT) return;
+    this.violations.push({ what, ...(replica === undefined ? {} : { replica }), ...(seqno === undefined ? {} : { seqno }) });
+  }
+
+  /** A client took `id` for executed at `seqno`. */
+  accepted(id: number, seqno: number): void {
+    while (seqno >= this.acceptedIds.length) this.acceptedIds = doubled(this.acceptedIds);
+    const other = this.acceptedIds[seqno]!;
+    if (other !== 0 && other !== id) this.violate(`clients accepted operations ${other} and ${id} at one seqno`, undefined, seqno);
+    if (seqno <= this.committedEnd && this.committedIds[seqno] !== id) {
+      this.violate(`a client accepted operation ${id}, but ${this.committedIds[seqno]} is committed`, undefined, seqno);
+    }
+    this.acceptedIds[seqno] = id;
+  }
+
+  /** Called by a replica's witness: (fromSeqno, toSeqno] became committed there. */
+  commit(witness: ReplicaWitness, fromSeqno: number, toSeqno: number): void {
+    while (toSeqno >= this.committedIds.length) {
+      this.committedIds = doubled(this.committedIds);
+      this.committedFingerprints = doubled(this.committedFingerprints);
+    }
+    const known = Math.min(toSeqno, this.committedEnd);
+    for (let seqno = fromSeqno + 1; seqno <= known; seqno++) {
+      if (witness.ids[seqno] !== this.committedIds[seqno] || witness.fingerprints[seqno] !== this.committedFingerprints[seqno]) {
+        this.violate(
+          `committed operation ${witness.ids[seqno]}, another replica ${this.committedIds[seqno]}, or with other bytes`,
+          witness.replica,
+          seqno,
+        );
+        break;
+      }
+    }
+    for (let seqno = known + 1; seqno <= toSeqno; seqno++) {
+      const id = witness.ids[seqno]!;
+      this.committedIds[seqno] = id;
+      this.committedFingerprints[seqno] = witness.fingerprints[seqno]!;
+      const accepted = seqno < this.acceptedIds.length ? this.acceptedIds[seqno]! : 0;
+      if (accepted !== 0 && accepted !== id)
+        this.violate(`committed operation ${id}, a client accepted ${accepted}`, witness.replica, seqno);
+    }
+    const hash = witness.view()?.hashAt(toSeqno);
+    if (hash === undefined) return;
+    if (toSeqno > this.committedEnd) {
+      this.committedEnd = toSeqno;
+      this.boundaries.push({ seqno: toSeqno, hash: hash.slice() });
+      return;
+    }
+    for (const other of this.replicas) {
+      if (other === undefined || other === witness || other.committedSeqno < toSeqno) continue;
+      const otherHash = other.view()?.hashAt(toSeqno);
+      if (otherHash !== undefined && Buffer.compare(hash, otherHash) !== 0) {
+        this.violate(`summary hash differs from that of replica ${other.replica}`, witness.replica, toSeqno);
+      }
+      break;
+    }
+  }
+
+  /**
+   * At the end of a run, with all replicas at the same committed seqno: compares whole logs, looks for requests executed
+   * twice, replays. Marks in `history` where operations with unknown outcome were committed. `idOffset`: id - history index.
+   */
+  finish(history: History, idOffset: number, snapshots: Uint8Array[]): void {
+    const reference = this.replicas.reduce((best, witness) => (witness.committedSeqno > best.committedSeqno ? witness : best));
+    const view = reference.view();
+    if (view === undefined) return;
+    const end = reference.committedSeqno;
+    const rows = end === 0 ? new Uint8Array(0) : view.suffixRows(1, end);
+    for (const witness of this.replicas) {
+      const own = witness.view();
+      if (witness === reference || own === undefined) continue;
+      const ownEnd = witness.committedSeqno;
+      if (ownEnd > 0 && Buffer.compare(rows.subarray(0, 48 * ownEnd), own.suffixRows(1, ownEnd)) !== 0) {
+        this.violate(`committed log differs from that of replica ${reference.replica}`, witness.replica, ownEnd);
+      }
+    }
+    for (const { seqno, hash } of this.boundaries) {
+      if (seqno <= end && Buffer.compare(hash, view.hashAt(seqno)) !== 0)
+        this.violate("a committed hash has changed", reference.replica, seqno);
+    }
+    for (let seqno = 1; seqno < this.acceptedIds.length; seqno++) {
+      const id = this.acceptedIds[seqno]!;
+      if (id !== 0 && (seqno > end || this.committedIds[seqno] !== id))
+        this.violate(`operation ${id}, accepted by a client, is not in the committed history`, undefined, seqno);
+    }
+    this.findDuplicates(rows, end);
+    this.replay(history, idOffset, view, end, snapshots);
+  }
+
+  private findDuplicates(rows: Uint8Array, end: number): void {
+    const words = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
+    const seen = new Map<number, Set<number>>();
+    for (let seqno = 1; seqno <= end; seqno++) {
+      if (this.committedIds[seqno] === 0) continue;
+      const at = 48 * (seqno - 1);
+      const session = words.getUint32(at + 32, true) + (words.getUint32(at + 36, true) & 0x1fffff) * 2 ** 32;
+      const request = words.getUint32(at + 40, true);
+      let requests = seen.get(session);
+      if (requests === undefined) {
+        requests = new Set();
+        seen.set(session, requests);
+      }
+      if (requests.has(request)) this.violate(`request ${request} of a session was executed twice`, undefined, seqno);
+      requests.add(request);
+    }
+  }
+
+  private replay(history: History, idOffset: number, view: ReplicaView, end: number, snapshots: Uint8Array[]): void {
+    const machine = new ModelMachine();
+    const bytes = Buffer.alloc(OPERATION_BYTES);
+    const operation = { kind: 0 as Kind, object: 0, client: 0, id: 0, argument: 0, expected: 0 };
+    for (let seqno = 1; seqno <= end; seqno++) {
+      const id = this.committedIds[seqno]!;
+      if (id === 0) continue;
+      const index = id - idOffset;
+      if (index < 0 || index >= history.count) {
+        this.violate(`executed an operation nobody sent (id ${id})`, undefined, seqno);
+        continue;
+      }
+      operation.kind = history.kind[index]! as Kind;
+      operation.object = history.object[index]!;
+      if (operation.object === ADVERSARY_OBJECT) {
+        const executed = view.executedOperation(seqno);
+        if (executed !== undefined) machine.speculativelyExecute(seqno, executed);
+        continue;
+      }
+      if (history.claimedSeqno[index]! > 0 && history.claimedSeqno[index] !== seqno)
+        this.violate(`operation ${id} is committed here and was accepted at ${history.claimedSeqno[index]}`, undefined, seqno);
+      history.claimedSeqno[index] = seqno;
+      operation.client = history.client[index]!;
+      operation.id = id;
+      operation.argument = history.argument[index]!;
+      operation.expected = history.expected[index]!;
+      encodeOperation(bytes, operation);
+      const result = readResult(machine.speculativelyExecute(seqno, bytes));
+      if (history.respondedAt[index] !== NEVER && result !== history.result[index]) {
+        this.violate(`a replay gives ${result} where the client got ${history.result[index]} (operation ${id})`, undefined, seqno);
+      }
+    }
+    const expected = machine.snapshot();
+    snapshots.forEach((snapshot, replica) => {
+      if (Buffer.compare(snapshot, expected) !== 0)
+        this.violate("the machine's state differs from a replay of the committed history", replica, end);
+    });
+  }
+}
+
+/** One replica's machine as the oracles saw it: ids and fingerprints of what it executed, by seqno. */
+class ReplicaWitness implements Witness {
+  ids = new Int32Array(4096);
+  fingerprints = new Int32Array(4096);
+  committedSeqno = 0;
+  private end = 0;
+
+  constructor(
+    private readonly oracle: Oracle,
+    readonly replica: number,
+    readonly view: () => ReplicaView | undefined,
+  ) {}
+
+  executed(seqno: number, operationId: number, fingerprint: number): void {
+    this.fill(seqno - 1);
+    this.ids[seqno] = operationId;
+    this.fingerprints[seqno] = fingerprint;
+    this.end = seqno;
+  }
+
+  rolledBack(_fromSeqno: number, toSeqno: number): void {
+    this.end = Math.min(this.end, toSeqno);
+  }
+
+  committed(seqno: number): void {
+    this.fill(seqno);
+    this.oracle.commit(this, this.committedSeqno, seqno);
+    this.committedSeqno = seqno;
+  }
+
+  violated(what: string): void {
+    this.oracle.violate(what, this.replica);
+  }
+
+  /** Entries up to here that the machine was not asked to execute are no-ops. */
+  private fill(seqno: number): void {
+    while (seqno + 1 >= this.ids.length) {
+      this.ids = doubled(this.ids);
+      this.fingerprints = doubled(this.fingerprints);
+    }
+    for (; this.end < seqno; this.end++) {
+      this.ids[this.end + 1] = 0;
+      this.fingerprints[this.end + 1] = this.fingerprints[this.end]!;
+    }
+  }
+}
+
+function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const copy = new Int32Array(2 * array.length);
+  copy.set(array);
+  return copy;
+}

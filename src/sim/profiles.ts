@@ -1,0 +1,169 @@
+/**
+ * Fault profiles: ranges from which each seed draws its own parameters. A seed leaves out some kinds of fault altogether,
+ * so that the others are seen undisturbed too.
+ */
+import { SquallError } from "../errors.js";
+import type { Prng } from "./prng.js";
+
+/** What a profile allows, at most. Rates are per million datagrams. */
+export interface FaultProfile {
+  /** Probability that a seed has a given kind of fault at all. */
+  kindChance: number;
+  baseDelayUs: [number, number];
+  jitterUs: [number, number];
+  lossPpm: number;
+  duplicatePpm: number;
+  reorderPpm: number;
+  reorderDelayUs: [number, number];
+  corruptPpm: number;
+  /** Episodes (partitions, pauses, slow or lossy paths) begun per 100 ms of virtual time. */
+  episodesPer100Ms: number;
+  episodeUs: [number, number];
+  /** Base delay of a path during a slow episode: frames of views long past arrive after it. */
+  slowDelayUs: [number, number];
+  clockOffsetMs: number;
+  clockDriftPpm: number;
+  /** Adversarial clients: reuse of a request number, different bytes to different replicas. */
+  adversaries: boolean;
+  /** Virtual microseconds an operation: how far apart the workload spreads its operations. */
+  paceUs: [number, number];
+}
+
+const none: FaultProfile = {
+  kindChance: 0,
+  baseDelayUs: [20, 80],
+  jitterUs: [0, 20],
+  lossPpm: 0,
+  duplicatePpm: 0,
+  reorderPpm: 0,
+  reorderDelayUs: [0, 0],
+  corruptPpm: 0,
+  episodesPer100Ms: 0,
+  episodeUs: [0, 0],
+  slowDelayUs: [0, 0],
+  clockOffsetMs: 0,
+  clockDriftPpm: 0,
+  adversaries: false,
+  paceUs: [20, 60],
+};
+
+const light: FaultProfile = {
+  ...none,
+  kindChance: 0.5,
+  jitterUs: [5, 60],
+  lossPpm: 2_000,
+  duplicatePpm: 2_000,
+  reorderPpm: 2_000,
+  reorderDelayUs: [50, 1_000],
+  corruptPpm: 1_000,
+  clockOffsetMs: 50,
+  clockDriftPpm: 100,
+};
+
+const standard: FaultProfile = {
+  kindChance: 0.75,
+  baseDelayUs: [20, 300],
+  jitterUs: [5, 200],
+  lossPpm: 20_000,
+  duplicatePpm: 20_000,
+  reorderPpm: 20_000,
+  reorderDelayUs: [100, 5_000],
+  corruptPpm: 5_000,
+  episodesPer100Ms: 3,
+  episodeUs: [2_000, 60_000],
+  slowDelayUs: [2_000, 80_000],
+  clockOffsetMs: 200,
+  clockDriftPpm: 500,
+  adversaries: true,
+  paceUs: [60, 160],
+};
+
+const harsh: FaultProfile = {
+  ...standard,
+  kindChance: 0.9,
+  jitterUs: [20, 1_000],
+  lossPpm: 150_000,
+  duplicatePpm: 100_000,
+  reorderPpm: 100_000,
+  reorderDelayUs: [500, 30_000],
+  corruptPpm: 50_000,
+  episodesPer100Ms: 8,
+  episodeUs: [5_000, 150_000],
+  slowDelayUs: [5_000, 300_000],
+  clockOffsetMs: 450,
+  paceUs: [100, 300],
+};
+
+/** Short runs with many reconciliations, for the mutation checks: rules break where views change often. */
+const mutation: FaultProfile = {
+  ...standard,
+  kindChance: 0.85,
+  lossPpm: 100_000,
+  reorderPpm: 100_000,
+  reorderDelayUs: [200, 20_000],
+  corruptPpm: 0,
+  episodesPer100Ms: 14,
+  episodeUs: [4_000, 60_000],
+  slowDelayUs: [4_000, 120_000],
+  clockOffsetMs: 0,
+  clockDriftPpm: 0,
+  paceUs: [300, 1_200],
+};
+
+export const profiles: Readonly<Record<string, FaultProfile>> = { none, light, default: standard, harsh, mutation };
+
+/** The profile of that name. Throws INVALID_OPTION with the names there are. */
+export function profileNamed(name: string): FaultProfile {
+  const profile = Object.hasOwn(profiles, name) ? profiles[name] : undefined;
+  if (profile === undefined) {
+    throw new SquallError("INVALID_OPTION", `there is no fault profile "${name}"; there are ${Object.keys(profiles).join(", ")}`);
+  }
+  return profile;
+}
+
+/** What one seed drew. */
+export interface DrawnFaults {
+  baseDelayUs: number;
+  jitterUs: number;
+  lossPpm: number;
+  duplicatePpm: number;
+  reorderPpm: number;
+  reorderDelayUs: number;
+  corruptPpm: number;
+  episodes: number;
+  partitions: boolean;
+  asymmetricPartitions: boolean;
+  pauses: boolean;
+  slowPaths: boolean;
+  lossyPaths: boolean;
+  clockOffsetMs: number;
+  clockDriftPpm: number;
+  adversaries: boolean;
+  multicast: boolean;
+}
+
+/** `chaosUs`: how long faults last. */
+export function drawFaults(profile: FaultProfile, prng: Prng, chaosUs: number): DrawnFaults {
+  const has = () => prng.chance(profile.kindChance);
+  const rate = (mostPpm: number) => (has() && mostPpm > 0 ? prng.spread(Math.max(1, mostPpm / 50), mostPpm) : 0);
+  const episodes = Math.max(profile.episodesPer100Ms > 0 ? 2 : 0, (chaosUs / 100_000) * profile.episodesPer100Ms);
+  return {
+    baseDelayUs: prng.between(...profile.baseDelayUs),
+    jitterUs: prng.between(...profile.jitterUs),
+    lossPpm: rate(profile.lossPpm),
+    duplicatePpm: rate(profile.duplicatePpm),
+    reorderPpm: rate(profile.reorderPpm),
+    reorderDelayUs: prng.between(...profile.reorderDelayUs),
+    corruptPpm: rate(profile.corruptPpm),
+    episodes: Math.round(episodes * (0.5 + prng.unit())),
+    partitions: has(),
+    asymmetricPartitions: has(),
+    pauses: has(),
+    slowPaths: has(),
+    lossyPaths: has(),
+    clockOffsetMs: has() ? profile.clockOffsetMs : 0,
+    clockDriftPpm: has() ? profile.clockDriftPpm : 0,
+    adversaries: profile.adversaries && has(),
+    multicast: prng.chance(0.5),
+  };
+}

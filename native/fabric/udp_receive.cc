@@ -1,0 +1,169 @@
+// Receiving: batches from the kernel, trains split into datagrams, each to the receivers of its group.
+#include "fabric/udp_receive.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "wire/frame.h"
+
+namespace squall::fabric {
+namespace {
+
+constexpr int kMaxRounds = 8;             // then timers and the other handles of the loop have their turn
+
+#ifdef __linux__
+constexpr int kUdpGro = 104;
+
+/// Bytes of each datagram in the train; the last may be shorter.
+uint32_t segmentBytes(msghdr& message, uint32_t length) {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != kUdpGro) continue;
+    int bytes = 0;
+    std::memcpy(&bytes, CMSG_DATA(c), sizeof bytes);
+    if (bytes > 0) return static_cast<uint32_t>(bytes);
+  }
+  return length;
+}
+#endif
+
+/// An error that says nothing about the datagrams behind it.
+bool transient(int error) { return error == EINTR || error == ECONNREFUSED; }
+
+}  // namespace
+
+#ifdef __linux__
+UdpFabric::ReceiveRing::ReceiveRing() : messages{}, bytes(new uint8_t[kReceiveMessages * kReceiveBytes]) {
+  for (size_t i = 0; i < kReceiveMessages; ++i) {
+    vectors[i] = {bytes.get() + i * kReceiveBytes, kReceiveBytes};
+    msghdr& header = messages[i].msg_hdr;
+    header.msg_iov = &vectors[i];
+    header.msg_iovlen = 1;
+    header.msg_name = &from[i];
+    header.msg_control = control[i];
+    header.msg_namelen = sizeof from[i];
+    header.msg_controllen = sizeof control[i];
+  }
+}
+#else
+UdpFabric::ReceiveRing::ReceiveRing() : bytes(new uint8_t[kReceiveBytes]) {}
+#endif
+
+void UdpFabric::onReadable(uv_poll_t* handle, int status, int) {
+  auto* endpoint = static_cast<UdpEndpoint*>(handle->data);
+  UdpFabric* fabric = endpoint->lifetime->fabric;
+  if (fabric == nullptr || endpoint->fd < 0) return;
+  fabric->receive(*endpoint, kMaxRounds);
+  if (status < 0 && endpoint->fd >= 0) {
+    // libuv stops a handle whose descriptor reports an error, and for UDP that is only an ICMP message: go on.
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(endpoint->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    uv_poll_start(&endpoint->poll, UV_READABLE, &UdpFabric::onReadable);
+  }
+}
+
+size_t UdpFabric::poll() {
+  if (receiving_) return 0;
+  size_t received = 0;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].endpoint != nullptr) received += receive(*slots_[i].endpoint, 1);
+  }
+  return received;
+}
+
+size_t UdpFabric::receive(UdpEndpoint& endpoint, int maxRounds) {
+  if (receiving_) return 0;
+  receiving_ = true;
+  size_t received = 0;
+  // A callback may detach the last receiver: the endpoint is closed then, but lives until the loop turns.
+  for (int round = 0; round < maxRounds && endpoint.fd >= 0; ++round) {
+    if (endpoint.holes) {
+      std::erase(endpoint.receivers, nullptr);
+      endpoint.holes = false;
+    }
+    ++endpoint.counters.receiveCalls;
+#ifdef __linux__
+    const int count = recvmmsg(endpoint.fd, ring_->messages, kReceiveMessages, MSG_DONTWAIT, nullptr);
+    if (count < 0) {
+      if (transient(errno)) continue;
+      break;
+    }
+    for (int i = 0; i < count; ++i) {
+      mmsghdr& message = ring_->messages[i];
+      const uint32_t length = message.msg_len;
+      const uint32_t segment = std::max(segmentBytes(message.msg_hdr, length), 1u);
+      const auto* data = static_cast<const uint8_t*>(ring_->vectors[i].iov_base);
+      Address from;
+      fromSocketAddress(ring_->from[i], from);
+      message.msg_hdr.msg_namelen = sizeof ring_->from[i];
+      message.msg_hdr.msg_controllen = sizeof ring_->control[i];
+      uint32_t at = 0;
+      do {
+        dispatch(endpoint, data + at, std::min(segment, length - at), from);
+        ++received;
+        at += segment;
+      } while (at < length);
+    }
+    endBatch();
+    if (count < static_cast<int>(kReceiveMessages)) break;
+#else
+    size_t batch = 0;
+    for (; batch < kReceiveMessages && endpoint.fd >= 0; ++batch) {
+      SocketAddress address{};
+      socklen_t addressLength = sizeof address;
+      const ssize_t length = recvfrom(endpoint.fd, ring_->bytes.get(), kReceiveBytes, MSG_DONTWAIT, &address.any,
+                                      &addressLength);
+      if (length < 0) {
+        if (transient(errno)) continue;
+        break;
+      }
+      Address from;
+      fromSocketAddress(address, from);
+      dispatch(endpoint, ring_->bytes.get(), static_cast<uint32_t>(length), from);
+      ++received;
+    }
+    endBatch();
+    if (batch < kReceiveMessages) break;
+#endif
+  }
+  receiving_ = false;
+  return received;
+}
+
+void UdpFabric::dispatch(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from) {
+  ++endpoint.counters.datagramsReceived;
+  endpoint.counters.bytesReceived += length;
+  bool wanted = false;
+  if (length >= wire::kHeaderBytes) {
+    const auto group = wire::load<uint64_t>(data + 8);
+    const Datagram datagram{data, length, from};
+    // By index and with the size of now: callbacks may detach (leaving null) and attach (behind).
+    const size_t size = endpoint.receivers.size();
+    for (size_t i = 0; i < size; ++i) {
+      Member* member = endpoint.receivers[i];
+      if (member == nullptr) continue;
+      const uint64_t its = member->receiver->group();
+      if (its != 0 && its != group) continue;
+      wanted = true;
+      if (!member->touched) {
+        member->touched = true;
+        touched_.push_back(member);
+      }
+      member->receiver->onDatagram(datagram);
+    }
+  }
+  if (!wanted) ++endpoint.counters.foreignDatagrams;
+}
+
+void UdpFabric::endBatch() {
+  // A member that was detached meanwhile has no receiver, but is not freed before the loop turns.
+  for (size_t i = 0; i < touched_.size(); ++i) {
+    Member* member = touched_[i];
+    member->touched = false;
+    if (member->receiver != nullptr) member->receiver->onBatchEnd();
+  }
+  touched_.clear();
+  flush();
+}
+
+}  // namespace squall::fabric

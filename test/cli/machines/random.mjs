@@ -1,0 +1,4 @@
+export default {
+  speculativelyExecute: () => Buffer.from([Math.random() * 256]),
+  rollback() {},
+};

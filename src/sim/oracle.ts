@@ -13,7 +13,6 @@ import { ADVERSARY_OBJECT, encodeOperation, OPERATION_BYTES, readResult } from "
 
 /** What the oracles read from a replica, besides what its machine is told. */
 export interface ReplicaView {
-  committed(): number;
   hashAt(seqno: number): Uint8Array;
   suffixRows(from: number, to: number): Uint8Array;
   executedOperation(seqno: number): Uint8Array | undefined;
@@ -38,6 +37,7 @@ export class Oracle {
   private acceptedIds = new Int32Array(4096);
   /** Hashes at the seqnos up to which somebody committed, as they were then. */
   private readonly boundaries: { seqno: number; hash: Uint8Array }[] = [];
+  private readonly refusedIds = new Set<number>();
   private readonly replicas: ReplicaWitness[] = [];
 
   witnessFor(replica: number, view: () => ReplicaView | undefined): Witness {
@@ -60,6 +60,11 @@ export class Oracle {
       this.violate(`a client accepted operation ${id}, but ${this.committedIds[seqno]} is committed`, undefined, seqno);
     }
     this.acceptedIds[seqno] = id;
+  }
+
+  /** A client was told that `id` is not executed. */
+  refused(id: number): void {
+    this.refusedIds.add(id);
   }
 
   /** Called by a replica's witness: (fromSeqno, toSeqno] became committed there. */
@@ -160,6 +165,9 @@ export class Oracle {
     for (let seqno = 1; seqno <= end; seqno++) {
       const id = this.committedIds[seqno]!;
       if (id === 0) continue;
+      if (this.refusedIds.has(id))
+        this.violate(`operation ${id} is committed, though its client was told that it is not executed`, undefined, seqno);
+      machine.commit(seqno - 1);
       const index = id - idOffset;
       if (index < 0 || index >= history.count) {
         this.violate(`executed an operation nobody sent (id ${id})`, undefined, seqno);

@@ -140,6 +140,8 @@ export interface DrawnFaults {
   clockDriftPpm: number;
   adversaries: boolean;
   multicast: boolean;
+  /** Spread of the copies of one multicast; -1: every copy takes the delay of its own path. */
+  multicastSkewUs: number;
 }
 
 /** `chaosUs`: how long faults last. */
@@ -164,6 +166,7 @@ export function drawFaults(profile: FaultProfile, prng: Prng, chaosUs: number): 
     clockOffsetMs: has() ? profile.clockOffsetMs : 0,
     clockDriftPpm: has() ? profile.clockDriftPpm : 0,
     adversaries: profile.adversaries && has(),
-    multicast: prng.chance(0.5),
+    multicast: prng.chance(0.6),
+    multicastSkewUs: prng.pick([-1, 0, 1, 20, 200]),
   };
 }

@@ -162,9 +162,12 @@ export function drawSchedule(
         if (bothWays) pairs.push([b, a]);
       }
     }
+    const change = (hub: NativeLoopHub, by: 1 | -1) => {
+      for (const [a, b] of pairs) network.block(hub, a, b, by);
+    };
     const name = `${from.join(",")} ${bothWays ? "and" : "to"} ${to.join(",")}`;
-    events.push({ atUs: fromUs, what: `block ${name}`, apply: (hub) => pairs.forEach(([a, b]) => network.block(hub, a, b, 1)) });
-    events.push({ atUs: untilUs, what: `unblock ${name}`, apply: (hub) => pairs.forEach(([a, b]) => network.block(hub, a, b, -1)) });
+    events.push({ atUs: fromUs, what: `block ${name}`, apply: (hub) => change(hub, 1) });
+    events.push({ atUs: untilUs, what: `unblock ${name}`, apply: (hub) => change(hub, -1) });
   }
 }
 

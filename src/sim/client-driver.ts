@@ -1,0 +1,132 @@
+/** One client of a run: issues what is due within its limit, records what it sees. */
+import type { NativeLoopHub } from "../data/binding.js";
+import type { ClientHost } from "../data/client-host.js";
+import type { SquallError } from "../errors.js";
+import type { History } from "./history.js";
+import { readResult } from "./operation.js";
+import type { Oracle } from "./oracle.js";
+import type { Prng } from "./prng.js";
+import type { Trace } from "./trace.js";
+import { type ClientPlan, OperationSource } from "./workload.js";
+
+export interface DriverContext {
+  history: History;
+  oracle: Oracle;
+  hub: NativeLoopHub;
+  trace: Trace | undefined;
+  /** The next place in the order of all invocations and responses. */
+  tick(): number;
+}
+
+/** An operation under way; reused, with its callback, so that a run allocates nothing per operation. */
+class Slot {
+  index = -1;
+  readonly callback: (error: SquallError | undefined, result: Buffer, seqno: number) => void;
+
+  constructor(driver: ClientDriver) {
+    this.callback = (error, result, seqno) => driver.completed(this, error, result, seqno);
+  }
+}
+
+const LARGE_OPERATION_BYTES = 3_000;
+
+export class ClientDriver {
+  /** Operation ids begin here, so that 0 means none. */
+  static readonly ID_OFFSET = 1;
+  refused = 0;
+  private dueOperations = 0;
+  private outstanding = 0;
+  private crashed = false;
+  private readonly freeSlots: Slot[];
+  private readonly source: OperationSource;
+  private readonly adversary: boolean;
+
+  constructor(
+    readonly plan: ClientPlan,
+    private readonly host: ClientHost,
+    prng: Prng,
+    private readonly context: DriverContext,
+  ) {
+    this.adversary = plan.misbehave !== "none";
+    this.source = new OperationSource(prng, plan.index, this.adversary, LARGE_OPERATION_BYTES);
+    this.freeSlots = Array.from({ length: plan.outstanding }, () => new Slot(this));
+  }
+
+  /** Nothing due and nothing open. What becomes of an adversary's operations is its own affair. */
+  get idle(): boolean {
+    return this.crashed || this.adversary || (this.dueOperations === 0 && this.outstanding === 0);
+  }
+
+  describe(): string {
+    return `client ${this.plan.index} (state ${this.host.state}) has ${this.outstanding} operations open and ${this.dueOperations} due`;
+  }
+
+  due(operations: number): void {
+    if (this.crashed) return;
+    this.dueOperations += operations;
+    this.issue();
+  }
+
+  /** Goes away without a word; returns how many operations it had not issued. */
+  crash(): number {
+    const left = this.dueOperations;
+    this.dueOperations = 0;
+    this.crashed = true;
+    this.context.trace?.(this.context.hub.nowUs(), `client ${this.plan.index} crashes`);
+    this.host.close();
+    return left;
+  }
+
+  completed(slot: Slot, error: SquallError | undefined, result: Buffer, seqno: number): void {
+    const { index } = slot;
+    const { history, oracle, trace, hub } = this.context;
+    this.outstanding--;
+    this.freeSlots.push(slot);
+    if (error !== undefined) this.failed(index, error);
+    else if (!this.adversary) {
+      const value = readResult(result);
+      if (value === undefined) oracle.violate(`a client got a malformed result for ${history.describe(index)}`, undefined, seqno);
+      else {
+        history.respond(index, value, this.context.tick(), seqno);
+        this.source.learn(history, index);
+        oracle.accepted(index + ClientDriver.ID_OFFSET, seqno);
+      }
+    }
+    if (trace !== undefined) trace(hub.nowUs(), `completes ${error === undefined ? "" : `(${error.code}) `}${history.describe(index)}`);
+    // Waiting until some places are free lets the next requests share a frame.
+    if (this.dueOperations > 0 && 2 * this.outstanding <= this.plan.outstanding) this.issue();
+  }
+
+  private failed(index: number, error: SquallError): void {
+    const { history, oracle } = this.context;
+    this.refused++;
+    if (this.crashed || this.adversary || error.outcome === "unknown") return;
+    if (error.outcome === "executed") oracle.violate(`${error.code} for ${history.describe(index)}`);
+    // Not executed: to the checker as if its outcome were unknown; the oracles see that it never is committed.
+    oracle.refused(index + ClientDriver.ID_OFFSET);
+  }
+
+  private issue(): void {
+    if (this.crashed) return;
+    const { history, trace, hub } = this.context;
+    let issued = 0;
+    while (this.dueOperations > 0 && this.freeSlots.length > 0) {
+      const index = this.source.next(history, this.context.tick(), ClientDriver.ID_OFFSET);
+      const slot = this.freeSlots.pop()!;
+      slot.index = index;
+      const submission = this.host.trySubmit(this.source.bytes, slot.callback);
+      if (submission !== "accepted") {
+        // The window's slot of the next number is still taken by a straggler, or the session is gone.
+        history.count--;
+        this.freeSlots.push(slot);
+        if (submission === "lost-session") this.dueOperations = 0;
+        break;
+      }
+      this.dueOperations--;
+      this.outstanding++;
+      issued++;
+      if (trace !== undefined) trace(hub.nowUs(), `invokes ${history.describe(index)}`);
+    }
+    if (issued > 0) this.host.flush();
+  }
+}

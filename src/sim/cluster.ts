@@ -1,0 +1,239 @@
+/**
+ * A whole cluster on the loop fabric: the shipped replica and client hosts on the ports of one hub, brought to life by the
+ * same bootstrap messages as over sockets.
+ */
+import type { Cluster, ClusterTiming } from "../config-types.js";
+import {
+  type ClientEngineOptions,
+  ClientState,
+  type ClientUpcalls,
+  MessageType,
+  type NativeAddress,
+  type NativeBinding,
+  type NativeLoopHub,
+  ReplicaStatus,
+  StatusWord,
+} from "../data/binding.js";
+import { decodeBlank, encodeBootRecord } from "../data/boot.js";
+import { ClientHost } from "../data/client-host.js";
+import type { Endpoints } from "../data/endpoints.js";
+import type { ReplicaEvent } from "../data/events.js";
+import { ReplicaHost } from "../data/replica-host.js";
+import { ModelMachine } from "./model-machine.js";
+import type { Oracle } from "./oracle.js";
+import type { Prng } from "./prng.js";
+import type { ClientPlan, Misbehaviour } from "./workload.js";
+
+/** The hub's ports for multicast groups start here. */
+const GROUP_PORT = 0xf000;
+const GROUP_BYTES = 8,
+  SECRET_BYTES = 32,
+  ID_BYTES = 16,
+  CLIENT_ID_BYTES = 8;
+const BOOT_RESEND_US = 5_000;
+const BOOT_LIMIT_US = 2_000_000;
+
+export interface ClusterOptions {
+  binding: NativeBinding;
+  seed: number;
+  prng: Prng;
+  oracle: Oracle;
+  replicas: number;
+  plans: ClientPlan[];
+  multicast: boolean;
+  /** Operations of the run: the log must have room for them, their duplicates and the system's own. */
+  operations: number;
+  timing: ClusterTiming;
+  window: number;
+  guardsOff: number;
+  onEvent: (event: ReplicaEvent) => void;
+}
+
+export class SimulatedCluster {
+  readonly hub: NativeLoopHub;
+  readonly replicaPorts: number[] = [];
+  readonly clientPorts: number[] = [];
+  readonly hosts: ReplicaHost[] = [];
+  readonly machines: ModelMachine[] = [];
+  readonly clients: ClientHost[] = [];
+  private readonly operatorPort: number;
+  private readonly cluster: Cluster;
+  private readonly endpoints: Endpoints;
+
+  constructor(private readonly options: ClusterOptions) {
+    const { binding, seed, prng, replicas, plans } = options;
+    this.hub = new binding.LoopHub(seed >>> 0, Math.floor(seed / 2 ** 32));
+    for (let i = 0; i < replicas; i++) this.replicaPorts.push(this.hub.addPort());
+    for (let i = 0; i < plans.length; i++) this.clientPorts.push(this.hub.addPort());
+    this.operatorPort = this.hub.addPort();
+    this.cluster = simulatedCluster(options);
+    this.endpoints = {
+      replicas: this.replicaPorts.map((loop): NativeAddress => ({ loop })),
+      design: options.multicast ? "multicast" : "unicast",
+      ...(options.multicast ? { target: { loop: GROUP_PORT } } : {}),
+    };
+    if (options.multicast) this.hub.setGroup(GROUP_PORT, this.replicaPorts);
+    for (let id = 0; id < replicas; id++) this.openReplica(id, prng.split(`boot ${id}`));
+    plans.forEach((plan, index) => {
+      this.openClient(plan, index, prng.split(`client id ${index}`));
+    });
+  }
+
+  private openReplica(id: number, prng: Prng): void {
+    const { binding, oracle, guardsOff, onEvent } = this.options;
+    const machine = new ModelMachine(
+      oracle.witnessFor(id, () => {
+        const host = this.hosts[id];
+        if (host === undefined || host.closed) return undefined;
+        return host.engine;
+      }),
+    );
+    this.machines.push(machine);
+    this.hosts.push(
+      new ReplicaHost({
+        binding,
+        fabric: this.hub,
+        loopPort: this.replicaPorts[id]!,
+        cluster: this.cluster,
+        endpoints: this.endpoints,
+        id,
+        machine,
+        bootId: randomBytes(prng, ID_BYTES),
+        onEvent,
+        ...(guardsOff === 0 ? {} : { guardsOff }),
+      }),
+    );
+  }
+
+  private openClient(plan: ClientPlan, index: number, prng: Prng): void {
+    const { binding, guardsOff } = this.options;
+    this.clients.push(
+      new ClientHost({
+        binding: plan.misbehave === "none" ? binding : withMisbehaviour(binding, plan.misbehave),
+        fabric: this.hub,
+        loopPort: this.clientPorts[index]!,
+        cluster: this.cluster,
+        endpoints: this.endpoints,
+        clientId: randomBytes(prng, CLIENT_ID_BYTES),
+        ordered: plan.ordered,
+        ...(guardsOff === 0 ? {} : { guardsOff }),
+      }),
+    );
+  }
+
+  /** View 0 by the operator's messages, then every client's session. Returns false if that takes too long. */
+  start(prng: Prng): boolean {
+    const { binding, replicas } = this.options;
+    const lifeId = randomBytes(prng, ID_BYTES);
+    const bootIds: (Uint8Array | undefined)[] = new Array<undefined>(replicas).fill(undefined);
+    const tool = new binding.ToolEngine(
+      {
+        fabric: this.hub,
+        loopPort: this.operatorPort,
+        group: this.cluster.group,
+        role: "operator",
+        id: randomBytes(prng, CLIENT_ID_BYTES),
+        key: this.cluster.secret!,
+        replicas: this.endpoints.replicas,
+        sealed: this.cluster.sealed,
+        datagramBytes: this.cluster.datagramBytes,
+      },
+      (type, from, body) => {
+        if (type === MessageType.Blank) bootIds[from] = decodeBlank(body)?.bootId;
+      },
+    );
+    const alive = () => this.hosts.every((host) => host.words[StatusWord.Status] === ReplicaStatus.Normal);
+    while (!alive() && this.hub.nowUs() < BOOT_LIMIT_US) {
+      const known = bootIds.filter((id) => id !== undefined);
+      const all = known.length === replicas;
+      const record = all ? encodeBootRecord({ lifeId, bootIds: known }) : new Uint8Array(0);
+      for (let replica = 0; replica < replicas; replica++)
+        tool.send(replica, all ? MessageType.BootstrapCommit : MessageType.BootstrapPrepare, record);
+      this.hub.run(this.hub.nowUs() + BOOT_RESEND_US, Number.MAX_SAFE_INTEGER);
+    }
+    tool.close();
+    for (const client of this.clients) client.start();
+    const ready = () => this.clients.every((client) => client.state === ClientState.Ready);
+    while (!ready() && this.hub.nowUs() < BOOT_LIMIT_US) this.hub.run(this.hub.nowUs() + 1_000, Number.MAX_SAFE_INTEGER);
+    return ready();
+  }
+
+  word(replica: number, word: number): number {
+    return this.hosts[replica]!.words[word]!;
+  }
+
+  /** Why the replicas do not agree yet; undefined once all are NORMAL in one view with one committed log and one state. */
+  disagreement(): string | undefined {
+    const first = this.hosts[0]!;
+    const logEnd = this.word(0, StatusWord.LogEnd);
+    for (const host of this.hosts) {
+      const status = this.word(host.id, StatusWord.Status);
+      if (status !== ReplicaStatus.Normal) return `replica ${host.id} has status ${status}`;
+      for (const [name, word] of compared) {
+        if (this.word(host.id, word) !== this.word(0, word))
+          return `replica ${host.id} has ${name} ${this.word(host.id, word)}, replica 0 ${this.word(0, word)}`;
+      }
+      if (this.word(host.id, StatusWord.Committed) !== logEnd)
+        return `replica ${host.id} has committed ${this.word(host.id, StatusWord.Committed)} of ${logEnd}`;
+      if (this.word(host.id, StatusWord.Executed) !== logEnd)
+        return `replica ${host.id} has executed ${this.word(host.id, StatusWord.Executed)} of ${logEnd}`;
+    }
+    for (const host of this.hosts.slice(1)) {
+      if (Buffer.compare(host.engine.hashAt(logEnd), first.engine.hashAt(logEnd)) !== 0)
+        return `replica ${host.id} has another summary hash`;
+      if (Buffer.compare(host.digestNow(), first.digestNow()) !== 0) return `replica ${host.id} has another digest`;
+    }
+    return undefined;
+  }
+
+  close(): void {
+    for (const client of this.clients) client.close();
+    for (const host of this.hosts) host.close();
+  }
+}
+
+const compared: [string, number][] = [
+  ["view", StatusWord.View],
+  ["last normal view", StatusWord.LastNormalView],
+  ["mode", StatusWord.Mode],
+  ["log end", StatusWord.LogEnd],
+];
+
+/** The adversaries' native option goes in where the engine is made, so that the shipped host need not know of it. */
+function withMisbehaviour(binding: NativeBinding, misbehave: Misbehaviour): NativeBinding {
+  function MisbehavingClient(options: ClientEngineOptions, upcalls: ClientUpcalls) {
+    return new binding.ClientEngine({ ...options, misbehave } as ClientEngineOptions, upcalls);
+  }
+  return Object.create(binding, { ClientEngine: { value: MisbehavingClient } }) as NativeBinding;
+}
+
+function simulatedCluster({ prng, replicas, operations, timing, window, plans }: ClusterOptions): Cluster {
+  const keys = prng.split("keys");
+  return {
+    file: undefined,
+    group: randomBytes(keys, GROUP_BYTES),
+    replicas: Array.from({ length: replicas }, (_, id) => ({ ip: "127.0.0.1", port: 1 + id })),
+    network: { design: "unicast" },
+    secret: randomBytes(keys, SECRET_BYTES),
+    clientKey: undefined,
+    sealed: true,
+    datagramBytes: 1_400,
+    limits: {
+      operationBytes: 8_192,
+      window,
+      sessions: 4 * plans.length,
+      // Truncated entries free their places; a log that is full in a run of this size is a fault of its own.
+      logEntries: 4 * operations + 4_096,
+      logBytes: 64 * 2 ** 20,
+      clockSkewMs: 500,
+      queue: 1,
+    },
+    timing,
+  };
+}
+
+export function randomBytes(prng: Prng, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = prng.u32() & 255;
+  return bytes;
+}

@@ -1,0 +1,317 @@
+/**
+ * One seed: a cluster under a workload and faults (safety phase), then without faults until all agree and serve (liveness
+ * phase). The oracles watch throughout; the linearizability checker judges what clients saw.
+ */
+import { type LoopPath, type NativeBinding, StatusWord } from "../data/binding.js";
+import type { ReplicaEvent } from "../data/events.js";
+import { ClientDriver } from "./client-driver.js";
+import { SimulatedCluster } from "./cluster.js";
+import { History, NEVER } from "./history.js";
+import { checkLinearizability } from "./linearizability.js";
+import { Oracle, type Violation } from "./oracle.js";
+import { Prng } from "./prng.js";
+import { type DrawnFaults, drawFaults, type FaultProfile, profileNamed } from "./profiles.js";
+import { cleanPath, drawPath, drawSchedule, healAll, pathKey, type Schedule } from "./schedule.js";
+import { drawTiming } from "./timing.js";
+import type { Trace } from "./trace.js";
+import { planClients } from "./workload.js";
+
+export interface SimulationOptions {
+  binding: NativeBinding;
+  /** An integer in [0, 2^53). */
+  seed: number;
+  /** 3, 5 or 7. */
+  replicas: number;
+  clients: number;
+  operations: number;
+  /** Name of a fault profile. */
+  faults: string;
+  /** Guard bits; test builds only. */
+  guardsOff?: number;
+  trace?: Trace;
+}
+
+export interface SimulationResult {
+  seed: number;
+  parameters: { replicas: number; clients: number; operations: number; faults: string; drawn: DrawnFaults };
+  /** What happened to datagrams, as the hub counted it, and the episodes of the schedule. */
+  faultsInjected: Record<string, number>;
+  /** Operations of the well-behaved clients. */
+  completed: number;
+  unknown: number;
+  refused: number;
+  reconciliations: number;
+  views: number;
+  rolledBack: number;
+  /** Views whose START-VIEW changed the log of some replica. */
+  mergedUnequal: number;
+  linearizable: boolean;
+  converged: boolean;
+  /** Oracle violations, the checker's failure, or why the run did not converge. */
+  problems: string[];
+  traceHash: string;
+  virtualSeconds: number;
+  wallMs: number;
+  /** Events that the hub ran. */
+  events: number;
+}
+
+const SETTLE_SLICE_US = 5_000;
+/** Virtual time in which a healed cluster must have answered everything, and then agree and serve anew. */
+const HEAL_LIMIT_US = 20_000_000;
+const CONVERGE_LIMIT_US = 20_000_000;
+/** A run that needs more events than this per operation is thrashing. */
+const EVENTS_PER_OPERATION = 20_000;
+
+export function simulate(options: SimulationOptions): SimulationResult {
+  return new Simulation(options).run();
+}
+
+class Simulation {
+  private readonly profile: FaultProfile;
+  private readonly faults: DrawnFaults;
+  private readonly oracle = new Oracle();
+  private readonly history: History;
+  private readonly cluster: SimulatedCluster;
+  private readonly drivers: ClientDriver[];
+  private readonly schedule: Schedule;
+  private readonly chaosUs: number;
+  private readonly changedViews = new Set<number>();
+  private readonly problems: string[] = [];
+  private readonly startedAt = performance.now();
+  private events = 0;
+  private started = false;
+
+  constructor(private readonly options: SimulationOptions) {
+    const { seed, replicas, clients, operations } = options;
+    const prng = new Prng(seed, "simulation");
+    this.profile = profileNamed(options.faults);
+    const drawing = prng.split("faults");
+    this.chaosUs = Math.round(operations * drawing.between(...this.profile.paceUs));
+    this.faults = drawFaults(this.profile, drawing, this.chaosUs);
+    const window = prng.split("window").pick([4, 16, 64]);
+    const plans = planClients({
+      prng: prng.split("workload"),
+      clients,
+      operations,
+      adversaries: this.faults.adversaries,
+      crashes: this.profile.kindChance > 0,
+      startUs: BOOT_ALLOWANCE_US,
+      chaosUs: this.chaosUs,
+      window,
+    });
+    const planned = plans.reduce((sum, plan) => sum + plan.bursts.reduce((own, burst) => own + burst.operations, 0), 0);
+    this.history = new History(planned + 2 * plans.length);
+    this.cluster = new SimulatedCluster({
+      binding: options.binding,
+      seed,
+      prng: prng.split("cluster"),
+      oracle: this.oracle,
+      replicas,
+      plans,
+      multicast: this.faults.multicast,
+      operations: planned,
+      timing: drawTiming(prng.split("timing")),
+      window,
+      guardsOff: options.guardsOff ?? 0,
+      onEvent: (event) => this.onEvent(event),
+    });
+    const { hub } = this.cluster;
+    let order = 0;
+    const context = { history: this.history, oracle: this.oracle, hub, trace: options.trace, tick: () => ++order };
+    this.drivers = plans.map((plan, index) => new ClientDriver(plan, this.cluster.clients[index]!, prng.split(`client ${index}`), context));
+    const ports = { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts };
+    this.schedule = drawSchedule(
+      prng.split("schedule"),
+      this.profile,
+      this.faults,
+      ports,
+      this.drawPaths(prng.split("paths")),
+      BOOT_ALLOWANCE_US,
+      this.chaosUs,
+    );
+  }
+
+  run(): SimulationResult {
+    const { cluster, oracle } = this;
+    const { hub } = cluster;
+    let converged = false;
+    try {
+      hub.setDefaultPath(cleanPath);
+      this.started = cluster.start(new Prng(this.options.seed, "life"));
+      if (!this.started) this.problems.push("the cluster did not start on a network without faults");
+      else if (this.chaos()) converged = this.heal() && this.converge();
+      if (this.started) {
+        const snapshots = converged ? cluster.machines.map((machine) => machine.snapshot()) : [];
+        oracle.finish(this.history, ClientDriver.ID_OFFSET, snapshots);
+      }
+      for (const violation of oracle.violations) this.problems.push(describeViolation(violation));
+      const verdict = checkLinearizability(this.history);
+      if (!verdict.linearizable) {
+        const { object, operation, around } = verdict.failure!;
+        this.problems.push(
+          `not linearizable${verdict.decided ? "" : " (undecided at the limit of the search)"}: ${object}: ${operation}\n    ${around.join("\n    ")}`,
+        );
+      }
+      return this.result(verdict.linearizable && oracle.violations.length === 0, converged);
+    } finally {
+      cluster.close();
+    }
+  }
+
+  /** Workload and faults; false once an oracle has seen a violation. */
+  private chaos(): boolean {
+    const { hub } = this.cluster;
+    this.disturb();
+    const agenda: { atUs: number; act(): void }[] = this.schedule.events.map(({ atUs, what, apply }) => ({
+      atUs,
+      act: () => {
+        this.options.trace?.(hub.nowUs(), `fault: ${what}`);
+        apply(hub);
+      },
+    }));
+    for (const driver of this.drivers) {
+      for (const burst of driver.plan.bursts) agenda.push({ atUs: burst.atUs, act: () => driver.due(burst.operations) });
+      if (driver.plan.crashAtUs !== undefined) agenda.push({ atUs: driver.plan.crashAtUs, act: () => this.crash(driver) });
+    }
+    agenda.sort((a, b) => a.atUs - b.atUs);
+    for (const { atUs, act } of agenda) {
+      if (!this.advanceTo(atUs)) return false;
+      act();
+    }
+    return this.advanceTo(BOOT_ALLOWANCE_US + this.chaosUs);
+  }
+
+  /** What a crashed client leaves undone, another does. */
+  private crash(driver: ClientDriver): void {
+    this.drivers[0]!.due(driver.crash());
+    for (const burst of driver.plan.bursts) {
+      if (burst.atUs > driver.plan.crashAtUs!) this.drivers[0]!.due(burst.operations);
+    }
+  }
+
+  private heal(): boolean {
+    const { hub, replicaPorts, clientPorts } = this.cluster;
+    this.options.trace?.(hub.nowUs(), "all faults end");
+    healAll(hub, { replicas: replicaPorts, clients: clientPorts });
+    hub.setMulticastSkew(0);
+    const untilUs = hub.nowUs() + HEAL_LIMIT_US;
+    while (this.drivers.some((driver) => !driver.idle)) {
+      if (hub.nowUs() >= untilUs) {
+        const stuck = this.drivers.filter((driver) => !driver.idle).map((driver) => driver.describe());
+        this.problems.push(
+          `operations are still open ${HEAL_LIMIT_US / 1e6} s after the faults ended: ${stuck.join("; ")}; ${this.cluster.disagreement() ?? "the replicas agree"}`,
+        );
+        return false;
+      }
+      if (!this.advanceTo(hub.nowUs() + SETTLE_SLICE_US)) return false;
+    }
+    return true;
+  }
+
+  /** One new operation of every client that is left, and equal replicas. */
+  private converge(): boolean {
+    const { hub } = this.cluster;
+    for (const driver of this.drivers) driver.due(1);
+    const untilUs = hub.nowUs() + CONVERGE_LIMIT_US;
+    for (;;) {
+      if (!this.advanceTo(hub.nowUs() + SETTLE_SLICE_US)) return false;
+      const open = this.drivers.find((driver) => !driver.idle);
+      const why = open === undefined ? this.cluster.disagreement() : open.describe();
+      if (why === undefined) return true;
+      if (hub.nowUs() >= untilUs) {
+        this.problems.push(`not converged ${CONVERGE_LIMIT_US / 1e6} s after the last operation: ${why}`);
+        return false;
+      }
+    }
+  }
+
+  private advanceTo(atUs: number): boolean {
+    const { hub } = this.cluster;
+    if (atUs > hub.nowUs()) {
+      const limit = EVENTS_PER_OPERATION * this.options.operations - this.events;
+      this.events += hub.run(atUs, Math.max(1, limit));
+      if (hub.nowUs() < atUs) {
+        this.problems.push(`more than ${EVENTS_PER_OPERATION} events per operation: the group thrashes`);
+        return false;
+      }
+    }
+    return this.oracle.violations.length === 0;
+  }
+
+  private drawPaths(prng: Prng): Map<number, LoopPath> {
+    const paths = new Map<number, LoopPath>();
+    const { replicaPorts, clientPorts } = this.cluster;
+    for (const from of [...replicaPorts, ...clientPorts]) {
+      for (const to of [...replicaPorts, ...clientPorts]) paths.set(pathKey(from, to), drawPath(this.faults, prng));
+    }
+    this.paths = paths;
+    return paths;
+  }
+  private paths = new Map<number, LoopPath>();
+
+  private disturb(): void {
+    const { hub } = this.cluster;
+    if (this.faults.multicastSkewUs >= 0) {
+      hub.setDefaultPath({ ...cleanPath, baseDelayUs: this.faults.baseDelayUs, jitterUs: this.faults.jitterUs });
+      hub.setMulticastSkew(this.faults.multicastSkewUs);
+    }
+    for (const [key, path] of this.paths) hub.setPath(Math.floor(key / 65536), key % 65536, path);
+  }
+
+  private onEvent(event: ReplicaEvent): void {
+    if (event.type === "invariant-broken") this.oracle.violate(`invariant broken: ${event.message}`, event.replica);
+    else if (event.type === "machine-error")
+      this.oracle.violate(`the machine failed in ${event.upcall}: ${event.message}`, event.replica, event.seqno);
+    else if (event.type === "installed" && (event.rolledBack > 0 || event.installed > 0)) this.changedViews.add(event.view);
+    if (this.options.trace !== undefined)
+      this.options.trace(this.cluster.hub.nowUs(), `replica ${event.replica}: ${JSON.stringify(event)}`);
+  }
+
+  private result(linearizable: boolean, converged: boolean): SimulationResult {
+    const { options, cluster, history } = this;
+    const { hub, hosts } = cluster;
+    const sum = (word: number) => hosts.reduce((total, host) => total + host.words[word]!, 0);
+    const most = (word: number) => hosts.reduce((largest, host) => Math.max(largest, host.words[word]!), 0);
+    let completed = 0,
+      unknown = 0;
+    const honest = options.clients;
+    for (let index = 0; index < history.count; index++) {
+      if (history.client[index]! >= honest) continue;
+      if (history.respondedAt[index] === NEVER) unknown++;
+      else completed++;
+    }
+    return {
+      seed: options.seed,
+      parameters: {
+        replicas: options.replicas,
+        clients: options.clients,
+        operations: options.operations,
+        faults: options.faults,
+        drawn: this.faults,
+      },
+      faultsInjected: { ...hub.counters(), ...this.schedule.counts, adversaries: this.drivers.length - honest },
+      completed,
+      unknown,
+      refused: this.drivers.reduce((total, driver) => total + driver.refused, 0),
+      reconciliations: most(StatusWord.Reconciliations),
+      views: most(StatusWord.View),
+      rolledBack: sum(StatusWord.RolledBack),
+      mergedUnequal: this.changedViews.size,
+      linearizable,
+      converged,
+      problems: this.problems,
+      traceHash: Buffer.from(hub.traceHash()).toString("hex"),
+      virtualSeconds: hub.nowUs() / 1e6,
+      wallMs: performance.now() - this.startedAt,
+      events: this.events,
+    };
+  }
+}
+
+/** The chaos phase begins at this virtual time; bootstrap and sessions are done long before. */
+const BOOT_ALLOWANCE_US = 100_000;
+
+function describeViolation({ what, replica, seqno }: Violation): string {
+  return `${replica === undefined ? "" : `replica ${replica}: `}${what}${seqno === undefined ? "" : ` (seqno ${seqno})`}`;
+}

@@ -1,0 +1,459 @@
+/**
+ * One client session in this thread: the native client engine, the slots of its window and the queue behind it.
+ * Synchronous and without I/O of its own, so that the simulator drives it over the loop as the sockets do.
+ */
+import { randomBytes } from "node:crypto";
+import type { Cluster } from "../config-types.js";
+import { SquallError } from "../errors.js";
+import {
+  ClientRow,
+  ClientState,
+  ClientWord,
+  type NativeAddress,
+  type NativeBinding,
+  type NativeClientEngine,
+  type NativeLoopHub,
+  type NativeUdpFabric,
+  ResultStatus,
+} from "./binding.js";
+import { type Cancellation, completionError, type InvokeCallback, Pending } from "./completions.js";
+import { addressErrorCode, type Endpoints, endpointsOf } from "./endpoints.js";
+import { joinWords } from "./seqno.js";
+import { ViewCache } from "./view-cache.js";
+import { copySmall, WaitQueue } from "./wait-queue.js";
+
+/** Words of a request row: slot, offset, length, spare. */
+const RequestRowWords = 4;
+/** Room for the operations of one flush, besides the largest. */
+const RequestArenaBytes = 256 * 1024;
+const ResultArenaBytes = 256 * 1024;
+/** After LOG_FULL one request is let through so often, to find out whether there is room again. */
+const LogFullProbeUs = 100_000;
+/** A flush waits while microtasks keep adding requests, at most so many rounds. */
+const CoalesceRounds = 3;
+const NoBytes = Buffer.alloc(0);
+
+export interface ClientHostOptions {
+  binding: NativeBinding;
+  fabric: NativeUdpFabric | NativeLoopHub;
+  loopPort?: number;
+  cluster: Cluster;
+  endpoints?: Endpoints;
+  /** Local address; any by default. */
+  bind?: NativeAddress;
+  /** 8 bytes; random by default, or that of the client key. */
+  clientId?: Uint8Array;
+  /** First-in-first-out within the session. */
+  ordered?: boolean;
+  /** Outstanding requests; at most the cluster's. */
+  window?: number;
+  minRetryMs?: number;
+  maxRetryMs?: number;
+  guardsOff?: number;
+  /** ClientState changes. */
+  onState?: (state: number) => void;
+}
+
+export type Submission = "accepted" | "window-full" | "too-large" | "log-full" | "closed" | "lost-session" | "not-connected";
+
+export class ClientHost {
+  readonly words = new Float64Array(ClientWord.Count);
+  readonly engine: NativeClientEngine;
+  readonly clientId: Uint8Array;
+  readonly window: number;
+  readonly maxOperationBytes: number;
+  readonly #slots: Pending[];
+  readonly #queue: WaitQueue;
+  readonly #requestRows: Uint32Array;
+  readonly #requestArena: Uint8Array;
+  readonly #completionRows: Uint32Array;
+  readonly #results: ViewCache;
+  readonly #onState: (state: number) => void;
+  readonly #entry = new Pending();
+  readonly #flushSoon = (): void => this.#flushWhenQuiet();
+  #next = 1; // request number; the registration has 0
+  #written = 0;
+  #arenaEnd = 0;
+  #flushScheduled = false;
+  #flushSeen = 0;
+  #flushRounds = 0;
+  #outstanding = 0;
+  #state: number = ClientState.Hello;
+  #logFull = false;
+  #probeUs = 0;
+  #closed = false;
+  /** Over the loop nothing waits for microtasks, since virtual time stands still while JavaScript runs: an upcall's requests leave at its end, others with flush(). */
+  readonly #synchronous: boolean;
+
+  constructor(options: ClientHostOptions) {
+    const { cluster, binding } = options;
+    this.#synchronous = options.loopPort !== undefined;
+    const { limits } = cluster;
+    const endpoints = options.endpoints ?? endpointsOf(cluster);
+    const identity = clientIdentity(binding, cluster, options.clientId);
+    this.clientId = identity.id;
+    this.window = Math.min(options.window ?? limits.window, limits.window);
+    this.maxOperationBytes = limits.operationBytes;
+    this.#slots = Array.from({ length: this.window }, () => new Pending());
+    this.#queue = new WaitQueue(Math.max(1, limits.queue));
+    this.#requestRows = new Uint32Array(this.window * RequestRowWords);
+    this.#requestArena = new Uint8Array(limits.operationBytes + RequestArenaBytes);
+    this.#completionRows = new Uint32Array(this.window * ClientRow.Stride);
+    this.#results = new ViewCache(limits.operationBytes + ResultArenaBytes);
+    this.#onState = options.onState ?? (() => {});
+    try {
+      this.engine = new binding.ClientEngine(
+        {
+          fabric: options.fabric,
+          ...(options.loopPort === undefined ? {} : { loopPort: options.loopPort }),
+          group: cluster.group,
+          clientId: identity.id,
+          key: identity.key,
+          replicas: endpoints.replicas,
+          design: endpoints.design,
+          ...(endpoints.target === undefined ? {} : { target: endpoints.target }),
+          ...(options.bind === undefined ? {} : { bind: options.bind }),
+          ...(endpoints.interface === undefined ? {} : { multicastInterface: endpoints.interface }),
+          sealed: cluster.sealed,
+          datagramBytes: cluster.datagramBytes,
+          maxOperationBytes: limits.operationBytes,
+          window: this.window,
+          ordered: options.ordered === true,
+          minRetryMs: options.minRetryMs ?? 5,
+          maxRetryMs: options.maxRetryMs ?? 500,
+          requestRows: this.#requestRows,
+          arena: this.#requestArena,
+          completionRows: this.#completionRows,
+          results: this.#results.region,
+          status: this.words,
+          ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
+        },
+        {
+          onComplete: (count) => this.#onComplete(count),
+          onState: (state) => this.#onEngineState(state),
+        },
+      );
+    } catch (cause) {
+      const code = addressErrorCode(cause);
+      if (code === undefined) throw cause;
+      throw new SquallError(
+        code,
+        `The client's local address ${code === "ADDRESS_IN_USE" ? "is in use" : "can't be bound on this machine"}.`,
+        { cause },
+      );
+    }
+  }
+
+  /** Says hello and registers a session; `onState` tells how it goes. */
+  start(): void {
+    this.engine.start();
+  }
+  get state(): number {
+    return this.#state;
+  }
+  get closed(): boolean {
+    return this.#closed;
+  }
+  /** Requests sent and not completed. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+  /** Operations that wait for a place in the window. */
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** Never waits: takes the operation only if the window has a place now. Allocates nothing. */
+  trySubmit(operation: Uint8Array, callback: InvokeCallback): Submission {
+    const refusal = this.#refusal(operation);
+    if (refusal !== undefined) return refusal;
+    if (this.#state !== ClientState.Ready) return "not-connected";
+    if (this.#queue.length > 0 || !this.#windowOpen()) return "window-full";
+    this.#entry.callback = callback;
+    this.#issue(this.#entry, operation);
+    return "accepted";
+  }
+
+  /** The callback form. Beyond the window the operation waits; a full queue and every other failure go to the callback. Allocates nothing while it succeeds. */
+  submit(operation: Uint8Array, callback: InvokeCallback): void {
+    this.#entry.callback = callback;
+    this.#submit(this.#entry, operation);
+  }
+
+  /** The promise form. */
+  submitPromise(
+    operation: Uint8Array,
+    resolve: (result: Buffer) => void,
+    reject: (error: SquallError) => void,
+    cancellation: Cancellation | undefined,
+  ): void {
+    this.#entry.resolve = resolve;
+    this.#entry.reject = reject;
+    this.#entry.cancellation = cancellation;
+    this.#submit(this.#entry, operation);
+  }
+
+  /** Sends what was written since the last flush, now instead of at the end of the microtasks. */
+  flush(): void {
+    const count = this.#written;
+    if (count === 0) return;
+    this.#written = 0;
+    this.#arenaEnd = 0;
+    this.engine.flush(count);
+  }
+
+  /** Rejects what is outstanding (outcome unknown) and what waits (not executed). Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.flush();
+    this.#closed = true;
+    this.engine.close();
+    this.#failAll("CLOSED", "The client was closed");
+  }
+
+  #submit(entry: Pending, operation: Uint8Array): void {
+    const refusal = this.#refusal(operation);
+    if (refusal !== undefined) {
+      fail(entry, this.#refusalError(refusal, operation.length));
+    } else if (this.#state === ClientState.Ready && this.#queue.length === 0 && this.#windowOpen()) {
+      this.#issue(entry, operation);
+    } else if (this.#queue.full) {
+      fail(
+        entry,
+        new SquallError("QUEUE_FULL", "The window and the queue behind it are full; wait for results, or raise limits.queue.", {
+          outcome: "not-executed",
+        }),
+      );
+    } else {
+      this.#queue.push(operation).take(entry);
+    }
+  }
+
+  #windowOpen(): boolean {
+    return !(this.#slots[this.#next % this.window] as Pending).active;
+  }
+
+  #refusal(operation: Uint8Array): Exclude<Submission, "accepted" | "window-full" | "not-connected"> | undefined {
+    if (this.#closed) return "closed";
+    if (operation.length > this.maxOperationBytes) return "too-large";
+    if (this.#state === ClientState.Evicted || this.#state === ClientState.LifeChanged) return "lost-session";
+    if (this.#logFull && !this.#probeDue()) return "log-full";
+    return undefined;
+  }
+
+  #refusalError(refusal: string, length: number): SquallError {
+    switch (refusal) {
+      case "closed":
+        return new SquallError("CLOSED", "The client is closed; connect again.", { outcome: "not-executed" });
+      case "too-large":
+        return new SquallError(
+          "OPERATION_TOO_LARGE",
+          `The operation has ${length} bytes; limits.operationBytes allows ${this.maxOperationBytes}.`,
+          { outcome: "not-executed" },
+        );
+      case "log-full":
+        return completionError(ResultStatus.LogFull, "");
+      default:
+        return this.#sessionError("not-executed");
+    }
+  }
+
+  #sessionError(outcome: "not-executed" | "unknown"): SquallError {
+    return this.#state === ClientState.LifeChanged
+      ? new SquallError("LIFE_CHANGED", "The cluster was bootstrapped anew; its former life is over. Connect again.", { outcome })
+      : new SquallError("SESSION_EVICTED", "The replicas no longer know this client's session; connect again.", { outcome });
+  }
+
+  #probeDue(): boolean {
+    const nowUs = this.engine.nowUs();
+    if (nowUs < this.#probeUs) return false;
+    this.#probeUs = nowUs + LogFullProbeUs;
+    return true;
+  }
+
+  #issue(entry: Pending, operation: Uint8Array): void {
+    this.#makeRoom(operation.length);
+    copySmall(operation, this.#requestArena, this.#arenaEnd);
+    this.#writeRow(entry, operation.length);
+  }
+
+  #makeRoom(length: number): void {
+    if (this.#arenaEnd + length > this.#requestArena.length) this.flush();
+  }
+
+  /** The operation's bytes lie at the arena's end; the window has a place. */
+  #writeRow(entry: Pending, length: number): void {
+    const slot = this.#next++ % this.window;
+    (this.#slots[slot] as Pending).take(entry);
+    const cancellation = (this.#slots[slot] as Pending).cancellation;
+    if (cancellation !== undefined) cancellation.sent = true;
+    const base = this.#written++ * RequestRowWords;
+    this.#requestRows[base] = slot;
+    this.#requestRows[base + 1] = this.#arenaEnd;
+    this.#requestRows[base + 2] = length;
+    this.#arenaEnd += length;
+    this.#outstanding++;
+    if (!this.#synchronous && !this.#flushScheduled) {
+      this.#flushScheduled = true;
+      this.#flushSeen = 0;
+      this.#flushRounds = 0;
+      queueMicrotask(this.#flushSoon);
+    }
+  }
+
+  /** Requests issued by one run of microtasks leave together: a flush steps back while new ones keep coming. */
+  #flushWhenQuiet(): void {
+    if (this.#written > this.#flushSeen && this.#flushRounds < CoalesceRounds && this.#written > 1) {
+      this.#flushSeen = this.#written;
+      this.#flushRounds++;
+      queueMicrotask(this.#flushSoon);
+      return;
+    }
+    this.#flushScheduled = false;
+    if (!this.#closed) this.flush();
+  }
+
+  #drainQueue(): void {
+    if (this.#state !== ClientState.Ready) return;
+    for (;;) {
+      const entry = this.#queue.peek();
+      if (entry === undefined) return;
+      if (entry.cancellation?.settled === true) {
+        this.#queue.shift();
+        continue;
+      }
+      if (!this.#windowOpen()) return;
+      const length = this.#queue.peekLength();
+      this.#makeRoom(length);
+      this.#queue.copyTo(this.#requestArena, this.#arenaEnd);
+      this.#writeRow(entry, length);
+      this.#queue.shift();
+    }
+  }
+
+  #onComplete(count: number): void {
+    const rows = this.#completionRows;
+    for (let i = 0, base = 0; i < count; i++, base += ClientRow.Stride) {
+      const pending = this.#slots[rows[base + ClientRow.Slot] as number];
+      if (pending === undefined || !pending.active) continue;
+      this.#outstanding--;
+      const status = rows[base + ClientRow.Status] as number;
+      if (status === ResultStatus.Ok) this.#succeed(pending, base);
+      else this.#failed(pending, base, status);
+    }
+    this.#endUpcall();
+  }
+
+  #endUpcall(): void {
+    if (!this.#closed) this.#drainQueue();
+    if (this.#synchronous && !this.#closed) this.flush();
+  }
+
+  #succeed(pending: Pending, base: number): void {
+    const rows = this.#completionRows;
+    const offset = rows[base + ClientRow.Offset] as number;
+    const length = rows[base + ClientRow.Length] as number;
+    const { resolve, callback, cancellation } = pending;
+    pending.clear();
+    this.#logFull = false;
+    if (cancellation !== undefined) {
+      if (cancellation.settled) return;
+      cancellation.settled = true;
+      cancellation.release();
+    }
+    if (resolve !== undefined) {
+      resolve(length === 0 ? NoBytes : this.#results.copy(offset, length));
+    } else if (callback !== undefined) {
+      const seqno = joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number);
+      try {
+        callback(undefined, this.#results.view(offset, length), seqno);
+      } catch (error) {
+        throwLater(error);
+      }
+    }
+  }
+
+  #failed(pending: Pending, base: number, status: number): void {
+    const rows = this.#completionRows;
+    const text = this.#results.copy(rows[base + ClientRow.Offset] as number, rows[base + ClientRow.Length] as number).toString("utf8");
+    fail(
+      pending,
+      completionError(status, text),
+      joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number),
+    );
+    if (status !== ResultStatus.LogFull) return;
+    this.#logFull = true;
+    this.#probeUs = this.engine.nowUs() + LogFullProbeUs;
+    this.#failQueue(() => completionError(ResultStatus.LogFull, ""));
+  }
+
+  #onEngineState(state: number): void {
+    this.#state = state;
+    if (state === ClientState.Evicted || state === ClientState.LifeChanged) this.#failAll(undefined, "");
+    this.#onState(state);
+    this.#endUpcall();
+  }
+
+  #failAll(code: "CLOSED" | undefined, message: string): void {
+    const error = (outcome: "not-executed" | "unknown"): SquallError =>
+      code === undefined
+        ? this.#sessionError(outcome)
+        : new SquallError(
+            code,
+            `${message} ${outcome === "unknown" ? "while the operation was under way" : "before the operation was sent"}.`,
+            { outcome },
+          );
+    for (const pending of this.#slots) {
+      if (!pending.active) continue;
+      this.#outstanding--;
+      fail(pending, error("unknown"));
+    }
+    this.#failQueue(() => error("not-executed"));
+  }
+
+  #failQueue(error: () => SquallError): void {
+    // Callbacks may submit again; what they add is judged anew.
+    for (let left = this.#queue.length; left > 0; left--) {
+      const entry = new Pending();
+      entry.take(this.#queue.peek() as Pending);
+      this.#queue.shift();
+      fail(entry, error());
+    }
+  }
+}
+
+/** Settles an operation with an error, unless it was given up before. */
+function fail(pending: Pending, error: SquallError, seqno = 0): void {
+  const { reject, callback, cancellation } = pending;
+  pending.clear();
+  if (cancellation !== undefined) {
+    if (cancellation.settled) return;
+    cancellation.settled = true;
+    cancellation.release();
+  }
+  if (reject !== undefined) {
+    reject(error);
+  } else if (callback !== undefined) {
+    try {
+      callback(error, NoBytes, seqno);
+    } catch (thrown) {
+      throwLater(thrown);
+    }
+  }
+}
+
+/** A user's callback that throws must not disturb the other operations of the batch: the error becomes an uncaught exception. */
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}
+
+function clientIdentity(binding: NativeBinding, cluster: Cluster, wanted: Uint8Array | undefined): { id: Uint8Array; key: Uint8Array } {
+  if (cluster.clientKey !== undefined) return cluster.clientKey;
+  if (cluster.secret === undefined) {
+    throw new SquallError("SECRET_MISSING", "A client needs a client key or the cluster's secret; the cluster file names either.");
+  }
+  const id = wanted ?? randomBytes(8);
+  return { id, key: binding.clientKey(cluster.secret, id) };
+}

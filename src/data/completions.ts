@@ -1,0 +1,81 @@
+/** What the client knows of one operation, and how its status in a reply becomes an error. */
+import { SquallError } from "../errors.js";
+import { ResultStatus } from "./binding.js";
+
+/**
+ * The callback form's answer. On success `error` is undefined and `result` is valid during the call only; on failure
+ * `error` says why and `result` is empty. `seqno` is 0 when unknown.
+ */
+export type InvokeCallback = (error: SquallError | undefined, result: Buffer, seqno: number) => void;
+
+/** An operation that may be given up before it is completed: by its deadline or its signal. */
+export interface Cancellation {
+  /** Settled early: what the engine says later is ignored. */
+  settled: boolean;
+  /** Handed to the engine: may execute even if given up. */
+  sent: boolean;
+  /** Removes timer and listener. */
+  release(): void;
+}
+
+/** One outstanding or queued operation. The objects are reused; all fields are set at each use. */
+export class Pending {
+  active = false;
+  resolve: ((result: Buffer) => void) | undefined;
+  reject: ((error: SquallError) => void) | undefined;
+  callback: InvokeCallback | undefined;
+  cancellation: Cancellation | undefined;
+
+  take(from: Pending): void {
+    this.active = true;
+    this.resolve = from.resolve;
+    this.reject = from.reject;
+    this.callback = from.callback;
+    this.cancellation = from.cancellation;
+    from.clear();
+  }
+
+  clear(): void {
+    this.active = false;
+    this.resolve = undefined;
+    this.reject = undefined;
+    this.callback = undefined;
+    this.cancellation = undefined;
+  }
+}
+
+/** The error of a completion that is not Ok. `text` is the machine's error text, where there is one. */
+export function completionError(status: number, text: string): SquallError {
+  switch (status) {
+    case ResultStatus.MachineThrew: {
+      const code = text.startsWith("MACHINE_RETURNED_PROMISE")
+        ? "MACHINE_RETURNED_PROMISE"
+        : text.startsWith("MACHINE_RETURNED_INVALID")
+          ? "MACHINE_RETURNED_INVALID"
+          : "MACHINE_THREW";
+      return new SquallError(code, `The state machine failed on this operation, at every replica that answered: ${text}`, {
+        outcome: "executed",
+      });
+    }
+    case ResultStatus.LogFull:
+      return new SquallError(
+        "LOG_FULL",
+        "The replicas' log is full; the operation was refused. Raise limits.logEntries or limits.logBytes.",
+        { outcome: "not-executed" },
+      );
+    case ResultStatus.UnknownSession:
+      return new SquallError("SESSION_EVICTED", "The replicas no longer know this client's session; connect again.", {
+        outcome: "unknown",
+      });
+    case ResultStatus.RanOverSize:
+      return new SquallError("RESULT_TOO_LARGE", "The operation was executed, but its result exceeds limits.operationBytes.", {
+        outcome: "executed",
+      });
+    case ResultStatus.Stale:
+      return new SquallError("SESSION_EVICTED", "The replicas no longer keep the reply to this operation; it may have been executed.", {
+        outcome: "unknown",
+      });
+    default:
+      return new SquallError("INVARIANT_BROKEN", `The replicas answered with an unknown status ${status}.`, { outcome: "unknown" });
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Hashing that would hold the loop up goes to worker threads; what is small is hashed in place, since a hand-over costs
+ * more than it saves there.
+ */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { Piscina } from "piscina";
+import type { NativeBinding } from "./binding.js";
+
+/** From this size on a hash is computed on another thread. */
+export const OffThreadBytes = 256 * 1024;
+const Threads = 2;
+const IdleMs = 5_000;
+
+let pool: Piscina | undefined;
+
+/** One pool for all replicas of the thread, made when it is first needed; idle threads end and hold no process up. */
+function hashPool(): Piscina {
+  pool ??= new Piscina({
+    filename: fileURLToPath(new URL("./hash-jobs.js", import.meta.url)),
+    minThreads: 0,
+    maxThreads: Threads,
+    idleTimeout: IdleMs,
+  });
+  return pool;
+}
+
+/** SHA-256. `bytes` must not change until the promise is settled. */
+export async function hashBytes(bytes: Uint8Array): Promise<Uint8Array> {
+  if (bytes.length < OffThreadBytes) return createHash("sha256").update(bytes).digest();
+  return (await hashPool().run(bytes, { name: "sha256" })) as Uint8Array;
+}
+
+/**
+ * Summary hashes of a received suffix: the hash after each record, chained on `previous` (32 bytes; zeros at the log's
+ * start). Long suffixes are hashed on another thread.
+ */
+export async function verifySuffix(binding: NativeBinding, previous: Uint8Array, records: readonly Uint8Array[]): Promise<Uint8Array[]> {
+  const lengths = records.map((record) => record.length);
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  if (total < OffThreadBytes) {
+    let last = previous;
+    return records.map((record) => {
+      last = binding.summaryHash(last, record);
+      return last;
+    });
+  }
+  const job = { previous, records: Buffer.concat(records), lengths, bindingPath: binding.path };
+  const hashes = (await hashPool().run(job, { name: "hashChain" })) as Uint8Array;
+  return records.map((_, index) => hashes.subarray(index * 32, index * 32 + 32));
+}
+
+/** Ends the hashing threads; a later hash starts them again. */
+export async function closeHashPool(): Promise<void> {
+  const closing = pool;
+  pool = undefined;
+  await closing?.destroy();
+}

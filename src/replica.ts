@@ -1,0 +1,201 @@
+/** A replica of a state machine, in a Worker of its own or in this thread. */
+import { channel } from "node:diagnostics_channel";
+import { EventEmitter } from "node:events";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type ClusterSource, loadCluster } from "./config.js";
+import type { Cluster } from "./config-types.js";
+import type { ReplicaEvent } from "./data/events.js";
+import { openLocalReplica } from "./data/local-replica.js";
+import { newStatusWords } from "./data/replica-host.js";
+import { makeMachine } from "./define-machine.js";
+import { SquallError } from "./errors.js";
+import type { Machine, MachineFactory } from "./machine.js";
+import { checkInteger, checkOptions, describeValue } from "./options.js";
+import { type ReplicaProgress, type ReplicaReport, readProgress } from "./status.js";
+import { openWorkerReplica } from "./worker/worker-replica.js";
+
+export interface ReplicaOptions {
+  /** Cluster file (path or URL), its content, or a loaded cluster. */
+  cluster: ClusterSource;
+  /** The replica's index in the cluster. */
+  id: number;
+  /** For thread "worker": URL or path of a module whose default export is a machine or factory. For "main": either itself. */
+  machine: string | URL | Machine | MachineFactory;
+  /** Where replica and machine run. Default "worker": what the rest of the program does can't stall the group. */
+  thread?: "worker" | "main";
+  /** Poisons each operation after its upcall, to find machines that keep it. */
+  debug?: boolean;
+}
+
+/** Runs the replica: in this thread or behind a Worker. */
+export interface ReplicaBackend {
+  address: { ip: string; port: number };
+  report(): Promise<ReplicaReport>;
+  digest(): Promise<{ executed: number; digest: string }>;
+  close(): Promise<void>;
+}
+
+const optionNames = ["cluster", "id", "machine", "thread", "debug"];
+const replicaChannel = channel("squall:replica");
+
+/**
+ * Starts a replica. It stays in RECOVERY until the cluster is bootstrapped. Rejects with INVALID_OPTION, UNKNOWN_OPTION,
+ * THREAD_MISMATCH, MACHINE_INVALID, MACHINE_LOAD_FAILED, SECRET_MISSING, ADDRESS_IN_USE, ADDRESS_INVALID, NATIVE_MISSING,
+ * RUNTIME_UNSUPPORTED, WORKER_FAILED, and with what loadCluster rejects with.
+ */
+export async function createReplica(options: ReplicaOptions): Promise<Replica> {
+  checkOptions("createReplica", options, optionNames);
+  const { thread = "worker", debug = false } = options;
+  if (thread !== "worker" && thread !== "main") {
+    throw new SquallError("INVALID_OPTION", `thread must be "worker" or "main"; it is ${describeValue(thread)}.`);
+  }
+  if (typeof debug !== "boolean") throw new SquallError("INVALID_OPTION", `debug must be true or false; it is ${describeValue(debug)}.`);
+  const machine = checkThread(thread, options.machine);
+  const cluster = await loadCluster(options.cluster, { role: "replica" });
+  const id = checkInteger("id", options.id, 0, cluster.replicas.length - 1);
+  const words = newStatusWords();
+  const emitter = new EventEmitter();
+  const onEvent = (event: ReplicaEvent): void => {
+    if (replicaChannel.hasSubscribers) replicaChannel.publish({ cluster: Buffer.from(cluster.group).toString("hex"), ...event });
+    try {
+      emitter.emit("event", event);
+    } catch (error) {
+      // A listener's error must not unwind through the engine's upcall.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  };
+  const backend =
+    "url" in machine
+      ? await openWorkerReplica({ cluster, id, machineUrl: machine.url, debug, words, bindingPath: undefined }, onEvent)
+      : openMainReplica(cluster, id, machine.machine, debug, words, onEvent);
+  return new Replica(id, cluster, words, emitter, backend);
+}
+
+/** A running replica; made by `createReplica`. */
+export class Replica {
+  readonly id: number;
+  /** Where it listens. */
+  readonly address: { ip: string; port: number };
+  readonly #cluster: Cluster;
+  readonly #words: Float64Array;
+  readonly #emitter: EventEmitter;
+  readonly #backend: ReplicaBackend;
+  #closing: Promise<void> | undefined;
+
+  /** Use `createReplica`. */
+  constructor(id: number, cluster: Cluster, words: Float64Array, emitter: EventEmitter, backend: ReplicaBackend) {
+    this.id = id;
+    this.address = backend.address;
+    this.#cluster = cluster;
+    this.#words = words;
+    this.#emitter = emitter;
+    this.#backend = backend;
+  }
+
+  /** The cluster as loaded; may be passed as `cluster` elsewhere. */
+  get cluster(): Cluster {
+    return this.#cluster;
+  }
+
+  /** View, status, seqnos and counters, read from shared memory: costs the replica nothing, works while it is busy. */
+  progress(): ReplicaProgress {
+    return readProgress(this.#words);
+  }
+
+  /** The same as flat numbers, for metrics. */
+  metrics(): Record<string, number> {
+    const { counters, view, speculative, executed, committed, halted } = this.progress();
+    const { dropped, ...plain } = counters;
+    const drops = Object.fromEntries(Object.entries(dropped).map(([reason, count]) => [`dropped_${reason}`, count]));
+    return { view, speculative, executed, committed, halted: halted ? 1 : 0, ...plain, ...drops };
+  }
+
+  /** The full report, with hashes and, if asked for, the digest. Rejects with CLOSED or WORKER_FAILED. */
+  async status(options: { digest?: boolean } = {}): Promise<ReplicaReport> {
+    checkOptions("status", options, ["digest"]);
+    const report = await this.#open().report();
+    if (options.digest === true) report.digest = (await this.#open().digest()).digest;
+    return report;
+  }
+
+  /**
+   * SHA-256 over the machine's state and the session table at the executed seqno, in hexadecimal: replicas that executed
+   * the same have the same. The machine's `digest()` is used, else its `snapshot()`, which is hashed on another thread when
+   * large. Rejects with CLOSED, WORKER_FAILED, or what the machine throws.
+   */
+  async digest(): Promise<string> {
+    return (await this.#open().digest()).digest;
+  }
+
+  /** `event`: ReplicaEvent. Also published on the diagnostics channel "squall:replica". */
+  on(name: "event", listener: (event: ReplicaEvent) => void): this {
+    this.#emitter.on(name, listener);
+    return this;
+  }
+  off(name: "event", listener: (event: ReplicaEvent) => void): this {
+    this.#emitter.off(name, listener);
+    return this;
+  }
+
+  /** Stops the replica and frees its port. Its memory is gone: started again, it stays in RECOVERY. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#backend.close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #open(): ReplicaBackend {
+    if (this.#closing !== undefined) throw new SquallError("CLOSED", `Replica ${this.id} is closed.`);
+    return this.#backend;
+  }
+}
+
+function openMainReplica(
+  cluster: Cluster,
+  id: number,
+  machine: Machine,
+  debug: boolean,
+  words: Float64Array,
+  onEvent: (event: ReplicaEvent) => void,
+): ReplicaBackend {
+  const local = openLocalReplica({ cluster, id, machine, debug, words, bindingPath: undefined, onEvent });
+  return {
+    address: local.address(),
+    report: async () => local.report(),
+    digest: () => local.digest(),
+    close: async () => local.close(),
+  };
+}
+
+function checkThread(thread: "worker" | "main", machine: unknown): { url: string } | { machine: Machine } {
+  const isModule = typeof machine === "string" || machine instanceof URL;
+  if (thread === "worker") {
+    if (isModule) return { url: moduleUrl(machine) };
+    if (machine === undefined || machine === null) {
+      throw new SquallError("MACHINE_INVALID", "createReplica needs `machine`: the URL of a module whose default export is a machine.");
+    }
+    throw new SquallError(
+      "THREAD_MISMATCH",
+      'thread "worker" (the default) takes the URL or path of a machine module, e.g. new URL("./machine.js", import.meta.url); ' +
+        'an object or function can\'t be handed to a Worker. Pass thread: "main" to run it in this thread.',
+    );
+  }
+  if (isModule) {
+    throw new SquallError(
+      "THREAD_MISMATCH",
+      'thread "main" takes a machine object or factory; import the module and pass its default export, or use thread: "worker".',
+    );
+  }
+  return { machine: makeMachine(machine, "createReplica") };
+}
+
+function moduleUrl(machine: string | URL): string {
+  if (machine instanceof URL) return machine.href;
+  return /^(file|data|node):/.test(machine) ? machine : pathToFileURL(resolve(machine)).href;
+}

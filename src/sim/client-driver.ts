@@ -14,6 +14,7 @@ export interface DriverContext {
   oracle: Oracle;
   hub: NativeLoopHub;
   trace: Trace | undefined;
+  changedOperation: number | undefined;
   /** The next place in the order of all invocations and responses. */
   tick(): number;
 }
@@ -48,7 +49,13 @@ export class ClientDriver {
     private readonly context: DriverContext,
   ) {
     this.adversary = plan.misbehave !== "none";
-    this.source = new OperationSource(prng, plan.index, this.adversary, LARGE_OPERATION_BYTES);
+    this.source = new OperationSource(
+      prng,
+      plan.index,
+      this.adversary,
+      LARGE_OPERATION_BYTES,
+      plan.index === 0 ? context.changedOperation : undefined,
+    );
     this.freeSlots = Array.from({ length: plan.outstanding }, () => new Slot(this));
   }
 

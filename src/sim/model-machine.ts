@@ -95,7 +95,7 @@ export class ModelMachine implements Machine {
       this.answer(ResultCode.Invalid, 0);
       return;
     }
-    const argument = readI32(operation, 8);
+    const argument = readI32(operation, 12);
     this.undoKind[slot] = kind;
     this.undoObject[slot] = object;
     this.undoValue[slot] = this.registers[object]!;
@@ -108,7 +108,7 @@ export class ModelMachine implements Machine {
         this.answer(ResultCode.Ok, 0);
         return;
       case Kind.CompareAndSet: {
-        const equal = this.registers[object] === readI32(operation, 12);
+        const equal = this.registers[object] === readI32(operation, 8);
         if (equal) this.registers[object] = argument;
         this.answer(ResultCode.Ok, equal ? 1 : 0);
         return;

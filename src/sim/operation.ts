@@ -1,6 +1,6 @@
 /**
  * The simulated operations on the wire. Layout, little-endian:
- *   0 kind (Kind)   1 object   2 client u16   4 operation id u32   8 argument i32   12 expected i32   16 padding
+ *   0 kind (Kind)   1 object   2 client u16   4 operation id u32   8 expected i32   12 argument i32   16 padding
  * The id is unique in a run, so that the oracles can tell which request an executed operation came from without asking
  * the system. Results: status u8 (OK or INVALID), then value i32.
  */
@@ -31,8 +31,8 @@ export function encodeOperation(target: Uint8Array, operation: Operation): void 
   target[2] = operation.client & 255;
   target[3] = operation.client >>> 8;
   writeI32(target, 4, operation.id);
-  writeI32(target, 8, operation.argument);
-  writeI32(target, 12, operation.expected);
+  writeI32(target, 8, operation.expected);
+  writeI32(target, 12, operation.argument);
 }
 
 export function readI32(bytes: Uint8Array, offset: number): number {

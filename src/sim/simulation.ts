@@ -29,6 +29,8 @@ export interface SimulationOptions {
   /** Guard bits; test builds only. */
   guardsOff?: number;
   trace?: Trace;
+  /** One byte of an operation at or after this index is changed, in a way that changes no result; for tests. */
+  changedOperation?: number;
 }
 
 export interface SimulationResult {
@@ -118,7 +120,14 @@ class Simulation {
     });
     const { hub } = this.cluster;
     let order = 0;
-    const context = { history: this.history, oracle: this.oracle, hub, trace: options.trace, tick: () => ++order };
+    const context = {
+      history: this.history,
+      oracle: this.oracle,
+      hub,
+      trace: options.trace,
+      changedOperation: options.changedOperation,
+      tick: () => ++order,
+    };
     this.drivers = plans.map((plan, index) => new ClientDriver(plan, this.cluster.clients[index]!, prng.split(`client ${index}`), context));
     const ports = { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts };
     this.schedule = drawSchedule(

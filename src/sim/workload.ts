@@ -82,6 +82,8 @@ export class OperationSource {
     private readonly client: number,
     private readonly adversarial: boolean,
     largeBytes: number,
+    /** The first operation from this index on that ignores its expected value gets another one: a test's changed byte. */
+    private changedOperation = Infinity,
   ) {
     this.large = Buffer.alloc(largeBytes);
   }
@@ -98,6 +100,10 @@ export class OperationSource {
     operation.id = id;
     operation.argument = kind === Kind.Add ? 1 + (id % 7) : id;
     operation.expected = this.lastSeen[object]!;
+    if (history.count >= this.changedOperation && kind !== Kind.CompareAndSet) {
+      operation.expected ^= 1;
+      this.changedOperation = Infinity;
+    }
     this.bytes = prng.u32() < LARGE_SHARE ? this.large : this.small;
     encodeOperation(this.bytes, operation);
     return history.invoke(this.client, kind, object, operation.argument, operation.expected, at);

@@ -1,0 +1,44 @@
+import { expect, it } from "vitest";
+import { loadBinding } from "../../src/data/load.js";
+import { type SimulationOptions, simulate } from "../../src/sim/simulation.js";
+
+const base: Omit<SimulationOptions, "seed"> = { binding: loadBinding(), replicas: 3, clients: 4, operations: 400, faults: "default" };
+
+it("gives the same trace for the same seed, in one process and from the same bytes", () => {
+  const first = simulate({ ...base, seed: 21 });
+  const second = simulate({ ...base, seed: 21 });
+  expect(first.problems).toEqual([]);
+  expect({ ...second, wallMs: 0 }).toEqual({ ...first, wallMs: 0 });
+  expect(simulate({ ...base, seed: 22 }).traceHash).not.toBe(first.traceHash);
+});
+
+it("gives another trace when one byte of one operation changes", () => {
+  const plain = simulate({ ...base, seed: 23, faults: "none" });
+  const changed = simulate({ ...base, seed: 23, faults: "none", changedOperation: 100 });
+  expect(changed.completed).toBe(plain.completed);
+  expect(changed.traceHash).not.toBe(plain.traceHash);
+});
+
+it.each([3, 5, 7])("is linearizable and converges with %i replicas under all faults", (replicas) => {
+  for (let seed = 100; seed < 104; seed++) {
+    const result = simulate({ ...base, seed, replicas });
+    expect(result.problems).toEqual([]);
+    expect(result).toMatchObject({ linearizable: true, converged: true });
+    expect(result.completed + result.unknown).toBeGreaterThanOrEqual(base.operations);
+  }
+});
+
+it("completes everything where there are no faults", () => {
+  const result = simulate({ ...base, seed: 5, faults: "none" });
+  expect(result.problems).toEqual([]);
+  expect(result).toMatchObject({ linearizable: true, converged: true, unknown: 0, refused: 0, completed: base.operations + base.clients });
+  expect(result.faultsInjected).toMatchObject({ lost: 0, duplicated: 0, corrupted: 0, blocked: 0, adversaries: 0 });
+});
+
+it("writes a readable trace on demand, without changing the run", () => {
+  const lines: string[] = [];
+  const traced = simulate({ ...base, seed: 24, trace: (_, line) => lines.push(line) });
+  expect(simulate({ ...base, seed: 24 }).traceHash).toBe(traced.traceHash);
+  expect(lines.some((line) => /client \d+ \w+ \d+\.\w+\(/.test(line))).toBe(true);
+  expect(lines).toContain("all faults end");
+});

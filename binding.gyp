@@ -23,8 +23,6 @@
     ["squall_mutations==1", {
       "targets": [{
         "target_name": "squall_mutations",
-        "product_name": "squall",
-        "product_dir": "<(PRODUCT_DIR)/../Mutations",
         "defines": ["SQUALL_MUTATIONS=1"],
       }],
     }],

@@ -2,7 +2,7 @@
 // Builds build/Release/squall.node, with --mutations build/Mutations/squall.node too. Does nothing when the sources are unchanged.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -126,6 +126,10 @@ export async function buildNative(variants = ["Release"]) {
     for (const variant of wanted) {
       rmSync(stampPath(variant), { force: true });
       run(process.execPath, [gyp, "build", targets[variant], "--jobs=2"]);
+      if (variant !== "Release") {
+        mkdirSync(path.join(root, "build", variant), { recursive: true });
+        copyFileSync(path.join(root, "build/Release", `${targets[variant]}.node`), path.join(root, "build", variant, "squall.node"));
+      }
       writeFileSync(stampPath(variant), print);
     }
     return wanted;

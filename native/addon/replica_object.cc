@@ -1,0 +1,280 @@
+// The replica engine as a JavaScript object: the control plane's verbs and the upcalls, nothing else.
+#include "addon/upcall.h"
+#include "addon/values.h"
+#include "protocol/replica.h"
+#include "wire/crypto.h"
+
+namespace squall::addon {
+
+namespace {
+
+class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::ReplicaUpcalls {
+ public:
+  explicit ReplicaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ReplicaObject>(info), upcalls_(info.Env(), "squall.replica") {
+    const Napi::Env env = info.Env();
+    Options o(env, info[0]);
+    protocol::ReplicaConfig c;
+    bool loop = false;
+    const std::shared_ptr<fabric::Fabric> fabric = fabricOf(env, o, loop);
+    c.group = wire::load<uint64_t>(o.bytes<8>("group").data());
+    c.replica = static_cast<uint32_t>(o.number("replica", 0));
+    c.replicas = o.addresses("replicas");
+    c.n = static_cast<uint32_t>(c.replicas.size());
+    if (c.replica >= c.n) o.wrong("replica");
+    const Napi::Value multicast = o.value("multicast");
+    if (multicast.IsObject()) {
+      Options m(env, multicast);
+      c.multicastGroup = m.address("group", true);
+      c.multicastInterface = m.interfaceAddress("interface");
+      if (m.raise()) return;
+    }
+    c.secret = o.bytes<32>("secret");
+    c.sealed = o.boolean("sealed", true);
+    c.datagramBytes = static_cast<uint32_t>(o.number("datagramBytes", 1400));
+    c.maxOperationBytes = static_cast<uint32_t>(o.number("maxOperationBytes", 1 << 20));
+    c.window = static_cast<uint32_t>(o.number("window", 64));
+    c.maxSessions = static_cast<uint32_t>(o.number("maxSessions", 4096));
+    c.logEntries = static_cast<uint64_t>(o.number("logEntries", 4 << 20));
+    c.logBytes = static_cast<uint64_t>(o.number("logBytes", 2147483648.0));
+    c.maxClockSkewMs = static_cast<uint32_t>(o.number("maxClockSkewMs", 500));
+    c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
+    protocol::ReplicaRegion r;
+    size_t bytes = 0;
+    r.status = reinterpret_cast<double*>(o.memory("status", bytes, keep_));
+    if (bytes < protocol::kStatusWords * sizeof(double)) o.wrong("status");
+    r.rows = reinterpret_cast<protocol::ExecuteRow*>(o.memory("rows", bytes, keep_));
+    r.rowCapacity = static_cast<uint32_t>(bytes / sizeof(protocol::ExecuteRow));
+    r.arena = o.memory("arena", r.arenaBytes, keep_);
+    r.results = o.memory("results", r.resultBytes, keep_);
+    if (r.rowCapacity == 0 || r.arenaBytes < c.maxOperationBytes) o.wrong("arena");
+    if (!info[1].IsObject() || !upcalls_.bind(info[1], "onExecute", onExecute_) || !upcalls_.bind(info[1], "onControl", onControl_) ||
+        !upcalls_.bind(info[1], "onComplaint", onComplaint_) || !upcalls_.bind(info[1], "onTick", onTick_)) o.wrong("upcalls");
+    if (o.raise()) return;
+    if (loop) upcalls_.setAlwaysNested();
+    auto engine = std::make_unique<protocol::Replica>(fabric, c, r, *this);
+    if (!engine->ok()) {
+      Napi::RangeError::New(env, "not enough address space for the log").ThrowAsJavaScriptException();
+      return;
+    }
+    if (const int error = engine->start()) {
+      const bool group = engine->endpoint() != fabric::kNoEndpoint && c.multicastGroup.family;
+      const fabric::Address where = group ? c.multicastGroup : c.replicas[c.replica];
+      engine.reset();
+      throwErrno(env, error, "cannot bind", where);
+      return;
+    }
+    if (!loop) udp_ = static_cast<fabric::UdpFabric*>(fabric.get());
+    engine_ = std::move(engine);
+    Ref();   // open engines stay: they are reachable from the network
+  }
+  ~ReplicaObject() override { shut(); }
+  void Finalize(Napi::Env) override { shut(); }
+
+  // ReplicaUpcalls
+  uint32_t execute(uint32_t count) override {
+    const Scope scope(upcalls_.env());
+    napi_value argument, result;
+    uint32_t done = 0;
+    if (!scope.ok() || napi_create_uint32(upcalls_.env(), count, &argument) != napi_ok) return 0;
+    if (upcalls_.call(onExecute_, 1, &argument, &result)) napi_get_value_uint32(upcalls_.env(), result, &done);
+    return done;
+  }
+  void control(wire::Opened& frame) override {
+    const Scope scope(upcalls_.env());
+    napi_env env = upcalls_.env();
+    napi_value arguments[4];
+    if (!scope.ok() || napi_create_uint32(env, static_cast<uint32_t>(frame.type), &arguments[0]) != napi_ok ||
+        napi_create_double(env, static_cast<double>(frame.sender), &arguments[1]) != napi_ok ||
+        napi_create_uint32(env, frame.stream, &arguments[2]) != napi_ok ||
+        napi_create_buffer_copy(env, frame.body.size(), frame.body.data(), nullptr, &arguments[3]) != napi_ok) return;
+    upcalls_.call(onControl_, 4, arguments);
+  }
+  void complaint(uint64_t session, uint64_t seqno) override {
+    const Scope scope(upcalls_.env());
+    napi_env env = upcalls_.env();
+    napi_value arguments[2];
+    // A session's id in a double: only a key for rate limits.
+    if (!scope.ok() || napi_create_double(env, static_cast<double>(session >> 11), &arguments[0]) != napi_ok ||
+        napi_create_double(env, static_cast<double>(seqno), &arguments[1]) != napi_ok) return;
+    upcalls_.call(onComplaint_, 2, arguments);
+  }
+  void tick(uint64_t nowUs) override {
+    const Scope scope(upcalls_.env());
+    napi_value argument;
+    if (!scope.ok() || napi_create_double(upcalls_.env(), static_cast<double>(nowUs), &argument) != napi_ok) return;
+    upcalls_.call(onTick_, 1, &argument);
+  }
+
+  // verbs
+  Napi::Value NowUs(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), engine_ ? static_cast<double>(engine_->nowUs()) : 0); }
+  Napi::Value SetTimer(const Napi::CallbackInfo& info) {
+    const double at = number(info, 0);
+    if (engine_) engine_->setTimer(at >= 1.8e19 || at != at ? ~0ull : static_cast<uint64_t>(at < 0 ? 0 : at));
+    return info.Env().Undefined();
+  }
+  Napi::Value Bootstrap(const Napi::CallbackInfo& info) {
+    Bytes life;
+    LifeId id;
+    if (!engine_ || !readBytes(info[0], life) || life.size() != id.size()) return wrongArgument(info, "a life id of 16 bytes");
+    std::memcpy(id.data(), life.data(), id.size());
+    return Napi::Boolean::New(info.Env(), engine_->bootstrap(id));
+  }
+  Napi::Value Life(const Napi::CallbackInfo& info) {
+    return engine_ && engine_->hasLife() ? copyBytes(info.Env(), engine_->life()) : info.Env().Undefined();
+  }
+  Napi::Value Freeze(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    if (engine_) engine_->freeze(seqno(info, 0));
+    return info.Env().Undefined();
+  }
+  Napi::Value Install(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    if (!engine_) return info.Env().Undefined();
+    if (!info[3].IsArray()) return wrongArgument(info, "an array of records");
+    const Napi::Array list = info[3].As<Napi::Array>();
+    std::vector<Bytes> records(list.Length());
+    for (uint32_t i = 0; i < list.Length(); i++)
+      if (!readBytes(list.Get(i), records[i])) return wrongArgument(info, "an array of records");
+    const bool ok = engine_->install(seqno(info, 0), static_cast<Mode>(seqno(info, 1)), seqno(info, 2), records);
+    if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+    if (!ok) return fail(info, "install refused: it would change what is committed, or the log is full");
+    return info.Env().Undefined();
+  }
+  Napi::Value CommitTo(const Napi::CallbackInfo& info) {
+    if (engine_ && !engine_->commitTo(seqno(info, 0))) return fail(info, "commit beyond the end of the log");
+    return info.Env().Undefined();
+  }
+  Napi::Value Answer(const Napi::CallbackInfo& info) {
+    if (engine_) engine_->answer(seqno(info, 0), seqno(info, 1));
+    return info.Env().Undefined();
+  }
+  Napi::Value HashAt(const Napi::CallbackInfo& info) {
+    const uint64_t s = seqno(info, 0);
+    if (!engine_ || s > engine_->log().end()) return wrongArgument(info, "a seqno within the log");
+    return copyBytes(info.Env(), {engine_->log().hashAt(s), 32});
+  }
+  Napi::Value SuffixRows(const Napi::CallbackInfo& info) {
+    const uint64_t from = seqno(info, 0), to = seqno(info, 1);
+    if (!engine_ || from < 1 || to > engine_->log().end()) return wrongArgument(info, "seqnos within the log");
+    napi_value out;
+    void* data;
+    const size_t count = to >= from ? to - from + 1 : 0;
+    if (napi_create_buffer(info.Env(), count * 48, &data, &out) != napi_ok) return info.Env().Undefined();
+    uint8_t* p = static_cast<uint8_t*>(data);
+    for (uint64_t s = from; s <= to; s++, p += 48) {
+      std::memcpy(p, engine_->log().hashAt(s), 32);
+      std::memcpy(p + 32, engine_->log().record(s).data(), 16);   // session and request number lead the record
+    }
+    return Napi::Value(info.Env(), out);
+  }
+  Napi::Value Record(const Napi::CallbackInfo& info) {
+    const uint64_t s = seqno(info, 0);
+    if (!inLog(s)) return wrongArgument(info, "a seqno within the log");
+    return copyBytes(info.Env(), engine_->log().record(s));
+  }
+  Napi::Value ExecutedOperation(const Napi::CallbackInfo& info) {
+    const uint64_t s = seqno(info, 0);
+    if (!inLog(s)) return wrongArgument(info, "a seqno within the log");
+    if (engine_->log().at(s).kind != log::EntryKind::Execute) return info.Env().Undefined();
+    return copyBytes(info.Env(), engine_->log().operation(s));
+  }
+  Napi::Value ViewOf(const Napi::CallbackInfo& info) {
+    const uint64_t s = seqno(info, 0);
+    return Napi::Number::New(info.Env(), inLog(s) ? static_cast<double>(engine_->log().at(s).view) : 0);
+  }
+  Napi::Value Send(const Napi::CallbackInfo& info) {
+    Bytes body;
+    if (!readBytes(info[2], body)) return wrongArgument(info, "a body");
+    if (engine_) engine_->send(static_cast<int32_t>(number(info, 0)), static_cast<MessageType>(seqno(info, 1)), body);
+    return info.Env().Undefined();
+  }
+  Napi::Value SendToStream(const Napi::CallbackInfo& info) {
+    Bytes body;
+    if (!readBytes(info[2], body)) return wrongArgument(info, "a body");
+    if (engine_) engine_->sendToStream(static_cast<uint32_t>(seqno(info, 0)), static_cast<MessageType>(seqno(info, 1)), body);
+    return info.Env().Undefined();
+  }
+  Napi::Value SetHalted(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    if (engine_) engine_->setHalted(info[0].ToBoolean().Value());
+    return info.Env().Undefined();
+  }
+  Napi::Value SessionDigest(const Napi::CallbackInfo& info) {
+    Hash hash{};
+    if (engine_) engine_->sessions().digest(hash);
+    return copyBytes(info.Env(), hash);
+  }
+  Napi::Value Flush(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    if (engine_) engine_->flush();
+    return info.Env().Undefined();
+  }
+  Napi::Value Address(const Napi::CallbackInfo& info) {
+    return engine_ ? addressValue(info.Env(), engine_->fabric().addressOf(engine_->endpoint())) : info.Env().Undefined();
+  }
+  Napi::Value Counters(const Napi::CallbackInfo& info) {
+    Napi::Object o = Napi::Object::New(info.Env());
+    if (udp_ && engine_) {
+      const fabric::UdpCounters c = udp_->counters(engine_->endpoint());
+      const auto set = [&](const char* name, uint64_t v) { o.Set(name, static_cast<double>(v)); };
+      set("datagramsReceived", c.datagramsReceived); set("datagramsSent", c.datagramsSent); set("bytesReceived", c.bytesReceived);
+      set("bytesSent", c.bytesSent); set("sendDrops", c.sendDrops); set("foreignDatagrams", c.foreignDatagrams);
+      set("receiveCalls", c.receiveCalls); set("sendCalls", c.sendCalls);
+    }
+    return o;
+  }
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    if (engine_ && !closed_) {
+      closed_ = true;
+      engine_->close();
+      Unref();
+    }
+    return info.Env().Undefined();
+  }
+
+ private:
+  static double number(const Napi::CallbackInfo& info, size_t i) { return info[i].IsNumber() ? info[i].As<Napi::Number>().DoubleValue() : 0; }
+  static uint64_t seqno(const Napi::CallbackInfo& info, size_t i) { const double d = number(info, i); return d > 0 ? static_cast<uint64_t>(d) : 0; }
+  bool inLog(uint64_t s) const { return engine_ && s >= 1 && s <= engine_->log().end(); }
+  static Napi::Value wrongArgument(const Napi::CallbackInfo& info, const char* expected) {
+    Napi::TypeError::New(info.Env(), std::string("expected ") + expected).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  static Napi::Value fail(const Napi::CallbackInfo& info, const char* message) {
+    Napi::Error::New(info.Env(), message).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  void shut() {
+    if (engine_) engine_->close();
+    engine_.reset();
+    upcalls_.release(onExecute_);
+    upcalls_.release(onControl_);
+    upcalls_.release(onComplaint_);
+    upcalls_.release(onTick_);
+    keep_.clear();
+  }
+
+  Upcalls upcalls_;
+  napi_ref onExecute_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr;
+  std::vector<Napi::ObjectReference> keep_;
+  std::unique_ptr<protocol::Replica> engine_;
+  fabric::UdpFabric* udp_ = nullptr;      // null on the loop
+  bool closed_ = false;
+};
+
+}  // namespace
+
+Napi::Function defineReplicaEngine(Napi::Env env) {
+  using O = ReplicaObject;
+  return O::DefineClass(env, "ReplicaEngine", {
+      O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("setTimer", &O::SetTimer), O::InstanceMethod("bootstrap", &O::Bootstrap),
+      O::InstanceMethod("lifeId", &O::Life), O::InstanceMethod("freeze", &O::Freeze), O::InstanceMethod("install", &O::Install),
+      O::InstanceMethod("commitTo", &O::CommitTo), O::InstanceMethod("answer", &O::Answer), O::InstanceMethod("hashAt", &O::HashAt),
+      O::InstanceMethod("suffixRows", &O::SuffixRows), O::InstanceMethod("record", &O::Record),
+      O::InstanceMethod("executedOperation", &O::ExecutedOperation), O::InstanceMethod("viewOf", &O::ViewOf), O::InstanceMethod("send", &O::Send),
+      O::InstanceMethod("sendToStream", &O::SendToStream), O::InstanceMethod("setHalted", &O::SetHalted),
+      O::InstanceMethod("sessionDigest", &O::SessionDigest), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("address", &O::Address),
+      O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close)});
+}
+
+}  // namespace squall::addon

@@ -1,0 +1,147 @@
+// A client session: sends requests to all replicas, counts matching speculative replies, retransmits (section 4.2.2).
+// No I/O of its own; a window of request slots, reused, so that steady state allocates nothing.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "fabric/fabric.h"
+#include "wire/channel.h"
+#include "wire/records.h"
+
+namespace squall::client {
+
+enum class ClientState : uint32_t { Hello = 0, Registering = 1, Ready = 2, LifeChanged = 3, Evicted = 4, Closed = 5 };
+enum class Misbehave : uint8_t { None, Reuse, Equivocate };   // test builds only: adversaries of the simulator
+
+struct ClientConfig {
+  uint64_t group = 0, clientId = 0;
+  Key key{};
+  std::vector<fabric::Address> replicas;
+  fabric::Address target;               // multicast group or relay; family 0: every replica by unicast
+  fabric::Address bind, multicastInterface;
+  bool targetIsRelay = false;
+  bool sealed = true, ordered = false;
+  uint32_t datagramBytes = 1400, maxOperationBytes = 1u << 20, window = 64;
+  uint32_t minRetryMs = 5, maxRetryMs = 500;
+  uint32_t guardsOff = 0;
+  Misbehave misbehave = Misbehave::None;
+};
+
+struct RequestRow { uint32_t slot, offset, length, spare; };
+struct CompletionRow { uint32_t slot, status, offset, length, seqnoLo, seqnoHi, latencyUs, spare; };
+static_assert(sizeof(CompletionRow) == 32);
+
+/// Indices of the status table; the same list as ClientWord in src/data/binding.ts.
+enum ClientWord : uint32_t {
+  kState, kSessionLo, kSessionHi, kRequestsSent, kRetransmissions, kCompletions, kMismatches, kComplaints, kRttUs, kRetryUs,
+  kClientFramesReceived, kClientFramesSent, kRejectWrongGroup, kRejectBadKey, kRejectVersion, kWelcomes, kBlank, kClientView,
+  kCommittedReplies, kResends, kClientDropBase = 32, kClientWords = 64,
+};
+
+struct ClientRegion {
+  double* status = nullptr;
+  const RequestRow* requests = nullptr;
+  uint32_t requestCapacity = 0;
+  const uint8_t* arena = nullptr;
+  size_t arenaBytes = 0;
+  CompletionRow* completions = nullptr;
+  uint32_t completionCapacity = 0;
+  uint8_t* results = nullptr;
+  size_t resultBytes = 0;
+};
+
+class ClientUpcalls {
+ public:
+  virtual ~ClientUpcalls() = default;
+  virtual void complete(uint32_t count) = 0;
+  virtual void state(ClientState state) = 0;
+};
+
+class Client final : public fabric::Receiver {
+ public:
+  Client(std::shared_ptr<fabric::Fabric> fabric, ClientConfig config, ClientRegion region, ClientUpcalls& upcalls);
+  ~Client() override;
+  int open();                     // endpoint: 0 or an errno
+  void start();                   // greets the replicas
+  void close();
+  /// Takes request rows [0, count); false if one names a busy slot or lies outside the arena.
+  bool flush(uint32_t count);
+  void scramble(bool on) { scramble_ = on; }
+
+  uint64_t group() const override { return config_.group; }
+  void onDatagram(const fabric::Datagram& datagram) override;
+  void onBatchEnd() override;
+  void onTimer() override;
+
+  uint64_t nowUs() const { return fabric_->nowUs(this); }
+  uint64_t session() const { return session_; }
+  fabric::EndpointId endpoint() const { return endpoint_; }
+  fabric::Fabric& fabric() { return *fabric_; }
+
+ private:
+  struct Vote {
+    uint64_t view = 0, seqno = 0;
+    uint8_t hash[kReplyHashBytes] = {};
+    wire::ResultStatus status{};
+    bool valid = false;
+  };
+  struct Request {
+    uint64_t number = 0, firstSentUs = 0, dueUs = 0, retryUs = 0;
+    std::vector<uint8_t> record;          // sent again byte for byte
+    Vote votes[kMaxReplicas];
+    uint64_t refusals = 0;                // replicas that answered without logging it (bit mask)
+    wire::ResultStatus refusal{};
+    uint8_t attempt = 0;
+    bool active = false, accepted = false, hasResult = false, committed = false, complain = false;
+    Vote agreed;                          // what was accepted
+    Vote resultOf;                        // which entry `result` belongs to
+    std::vector<uint8_t> result;
+  };
+
+  Request& slotOf(uint64_t number) { return slots_[number % config_.window]; }
+  void greet();
+  void registerSession();
+  void onWelcome(const wire::Opened& frame);
+  void onReplies(const wire::Opened& frame);
+  void onReply(uint32_t replica, uint64_t view, const wire::ReplyRecord& reply);
+  void judge(Request& request);
+  void finish(Request& request, wire::ResultStatus status, uint64_t seqno, Bytes result);
+  void deliver();
+  void again(Request& request, bool complain, uint64_t inUs);
+  void transmit(Request* const* requests, size_t count, uint8_t flags, uint8_t attempt, bool direct);
+  void transmitScrambled(Request* const* requests, size_t count);
+  void emit(const uint8_t* body, size_t length, uint64_t key, const fabric::Address* to, size_t count);
+  void arm(uint64_t atUs);
+  void setState(ClientState state);
+  void observeRtt(uint64_t us);
+  uint64_t retryUs(uint8_t attempt) const;
+
+  std::shared_ptr<fabric::Fabric> fabric_;
+  ClientConfig config_;
+  ClientRegion region_;
+  ClientUpcalls& upcalls_;
+  wire::Channels channels_;
+  fabric::EndpointId endpoint_ = fabric::kNoEndpoint;
+  uint32_t n_, quorum_;
+
+  ClientState state_ = ClientState::Hello;
+  uint64_t session_ = 0;
+  uint8_t nonce_[16] = {};
+  LifeId offered_[kMaxReplicas] = {};
+  uint32_t offers_ = 0;                   // replicas that named a life (bit mask)
+  uint32_t greetings_ = 0;
+  Request registration_;
+  std::vector<Request> slots_;
+  std::vector<Request*> batch_;
+  uint64_t next_ = 1, low_ = 1;           // next request number; all below low_ are done
+  uint32_t active_ = 0;
+  uint64_t armedUs_ = ~0ull;
+  double srttUs_ = 0, rttvarUs_ = 0;
+  uint64_t lastHeardUs_ = 0;
+  uint32_t completed_ = 0;                // rows waiting for the upcall
+  size_t resultUsed_ = 0;
+  bool scramble_ = false, closed_ = false, announce_ = false;
+};
+
+}  // namespace squall::client

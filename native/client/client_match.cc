@@ -1,0 +1,193 @@
+// The match (section 4.2.2): an operation is done when a superquorum answered with the same view, seqno and summary hash, one vote a
+// replica, or when one replica says that it is committed.
+#include <algorithm>
+
+#include "client/client.h"
+#include "protocol/guards.h"
+
+namespace squall::client {
+
+using wire::Opened;
+using wire::ReplyRecord;
+using wire::ResultStatus;
+
+namespace {
+bool sameEntry(const uint8_t* a, uint64_t seqnoA, const uint8_t* b, uint64_t seqnoB) {
+  return seqnoA == seqnoB && std::memcmp(a, b, kReplyHashBytes) == 0;
+}
+}  // namespace
+
+void Client::onDatagram(const fabric::Datagram& datagram) {
+  if (closed_) return;
+  Bytes rest{datagram.data, datagram.length};
+  Opened frame;
+  while (!rest.empty()) {
+    channels_.open(rest, datagram.from, frame);
+    region_.status[kClientFramesReceived] += 1;
+    if (frame.dropped != DropReason::None) {
+      region_.status[kClientDropBase + static_cast<uint32_t>(frame.dropped)] += 1;
+    } else if (frame.complete) {
+      if (frame.type == MessageType::Reply) onReplies(frame);
+      else if (frame.type == MessageType::Welcome) onWelcome(frame);
+      else if (frame.type == MessageType::Reject && !frame.body.empty()) {
+        const auto reason = static_cast<DropReason>(frame.body[0]);
+        if (reason == DropReason::ForeignGroup) region_.status[kRejectWrongGroup] += 1;
+        else if (reason == DropReason::BadVersion) region_.status[kRejectVersion] += 1;
+        else if (reason == DropReason::BadTag) region_.status[kRejectBadKey] += 1;
+      }
+    }
+    if (!frame.frameBytes || frame.frameBytes >= rest.size()) break;
+    rest = rest.subspan(frame.frameBytes);
+  }
+}
+
+void Client::onReplies(const Opened& frame) {
+  Bytes rest = frame.body;
+  if (rest.size() < wire::kReplyBodyBytes || frame.sender >= n_) {
+    region_.status[kClientDropBase + static_cast<uint32_t>(DropReason::BadBody)] += 1;
+    return;
+  }
+  const uint16_t count = wire::load<uint16_t>(rest.data() + 6);
+  const uint64_t view = wire::load<uint64_t>(rest.data() + 8);
+  region_.status[kClientView] = std::max(region_.status[kClientView], static_cast<double>(view));
+  lastHeardUs_ = nowUs();
+  rest = rest.subspan(wire::kReplyBodyBytes);
+  for (uint16_t i = 0; i < count; i++) {
+    ReplyRecord reply;
+    const size_t used = wire::parseReplyRecord(rest, reply);
+    if (!used) { region_.status[kClientDropBase + static_cast<uint32_t>(DropReason::BadBody)] += 1; return; }
+    rest = rest.subspan(used);
+    onReply(static_cast<uint32_t>(frame.sender), view, reply);
+  }
+}
+
+void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) {
+  Request& r = reply.request == 0 ? registration_ : slotOf(reply.request);
+  if (!r.active || r.number != reply.request) return;
+  if (reply.seqno == 0) {   // answered from outside the log: a hint, believed when a majority gives it
+    if (r.refusal != reply.status) r.refusals = 0;
+    r.refusal = reply.status;
+    r.refusals |= 1ull << replica;
+    if (static_cast<uint32_t>(__builtin_popcountll(r.refusals)) >= majority(n_) && reply.status != ResultStatus::LogFull && reply.request != 0) {
+      if (reply.status == ResultStatus::UnknownSession) setState(ClientState::Evicted);
+      finish(r, reply.status, 0, {});
+    }
+    return;
+  }
+  Vote& vote = r.votes[replica];
+  if (vote.valid && vote.view > view) return;       // an older reply, overtaken
+  vote.valid = true;
+  vote.view = view;
+  vote.seqno = reply.seqno;
+  std::memcpy(vote.hash, reply.hash, kReplyHashBytes);
+  vote.status = reply.status;
+  if (reply.flags & wire::kFullResult) {
+    // A result is kept with the entry it belongs to: it is used only if that entry is the one accepted.
+    if (!r.accepted || sameEntry(vote.hash, vote.seqno, r.agreed.hash, r.agreed.seqno)) {
+      r.hasResult = true;
+      r.resultOf = vote;
+      r.result.assign(reply.result.begin(), reply.result.end());
+    }
+  }
+  if ((reply.flags & wire::kCommitted) && !r.accepted) {
+    r.accepted = r.committed = true;
+    r.agreed = vote;
+    region_.status[kCommittedReplies] += 1;
+  }
+  judge(r);
+}
+
+void Client::judge(Request& r) {
+  if (!r.accepted) {
+    uint32_t valid = 0, best = 0;
+    for (uint32_t i = 0; i < n_; i++) {
+      if (!r.votes[i].valid) continue;
+      valid++;
+      uint32_t equal = 0;
+      for (uint32_t k = 0; k < n_; k++) {
+        const Vote &a = r.votes[i], &b = r.votes[k];
+        equal += b.valid && a.seqno == b.seqno && a.status == b.status &&
+                 (a.view == b.view || !protocol::guarded(config_.guardsOff, protocol::kGuardMatchView)) &&
+                 (std::memcmp(a.hash, b.hash, kReplyHashBytes) == 0 || !protocol::guarded(config_.guardsOff, protocol::kGuardMatchHash));
+      }
+      if (equal > best) { best = equal; r.agreed = r.votes[i]; }
+      if (best >= quorum_) break;
+    }
+    if (best < quorum_) {
+      // Those still silent can't complete a superquorum any more: say so now rather than at the time-out.
+      if (best + (n_ - valid) < quorum_ && r.attempt == 0 && !r.complain && r.number) {
+        region_.status[kMismatches] += 1;
+        again(r, true, 1000);
+      }
+      return;
+    }
+    r.accepted = true;
+  }
+  if (r.hasResult && sameEntry(r.resultOf.hash, r.resultOf.seqno, r.agreed.hash, r.agreed.seqno)) {
+    if (r.agreed.status == ResultStatus::PredecessorMissing) {   // did not execute: sent again, with what precedes it
+      r.accepted = r.hasResult = r.committed = false;
+      for (uint32_t i = 0; i < n_; i++) r.votes[i].valid = false;
+      region_.status[kResends] += 1;
+      again(r, false, 1000);
+      return;
+    }
+    finish(r, r.resultOf.status, r.agreed.seqno, r.result);
+  } else {
+    again(r, false, std::max<uint64_t>(1000, static_cast<uint64_t>(srttUs_)));   // agreed, but the result is missing: ask for it
+  }
+}
+
+void Client::finish(Request& r, ResultStatus status, uint64_t seqno, Bytes result) {
+  // Full: hand over what is there while this slot is still busy, since the upcall may send new requests.
+  if (completed_ == region_.completionCapacity || resultUsed_ + result.size() > region_.resultBytes) deliver();
+  if (closed_) return;
+  r.active = false;
+  if (r.attempt == 0) observeRtt(nowUs() - r.firstSentUs);
+  if (&r == &registration_) {
+    if (status == ResultStatus::Ok) setState(ClientState::Ready);
+    else if (status != ResultStatus::LogFull) setState(ClientState::Evicted);
+    return;
+  }
+  active_--;
+  while (low_ < next_ && !slotOf(low_).active) low_++;
+  if (!result.empty()) std::memcpy(region_.results + resultUsed_, result.data(), std::min(result.size(), region_.resultBytes));
+  const uint64_t latency = nowUs() - r.firstSentUs;
+  region_.completions[completed_++] = {static_cast<uint32_t>(r.number % config_.window), static_cast<uint32_t>(status),
+                                       static_cast<uint32_t>(resultUsed_), static_cast<uint32_t>(result.size()),
+                                       static_cast<uint32_t>(seqno), static_cast<uint32_t>(seqno >> 32),
+                                       static_cast<uint32_t>(std::min<uint64_t>(latency, ~0u)), 0};
+  resultUsed_ += (result.size() + 7) & ~size_t{7};
+  region_.status[kCompletions] += 1;
+  if (fabric_->tracing()) {
+    uint8_t head[24];
+    wire::store<uint64_t>(head, r.number);
+    wire::store<uint64_t>(head + 8, seqno);
+    wire::store<uint64_t>(head + 16, static_cast<uint64_t>(status));
+    fabric_->trace(this, 'd', head);
+    fabric_->trace(this, 'd', result);
+  }
+}
+
+void Client::deliver() {
+  if (announce_) {
+    announce_ = false;
+    region_.status[kRttUs] = srttUs_;
+    upcalls_.state(state_);
+  }
+  while (completed_ && !closed_) {
+    const uint32_t count = completed_;
+    completed_ = 0;
+    resultUsed_ = 0;
+    region_.status[kRttUs] = srttUs_;
+    region_.status[kRetryUs] = static_cast<double>(retryUs(0));
+    upcalls_.complete(count);
+  }
+}
+
+void Client::onBatchEnd() {
+  if (closed_) return;
+  if (completed_ || announce_) deliver();
+  if (!closed_) fabric_->flush();
+}
+
+}  // namespace squall::client

@@ -1,0 +1,323 @@
+// Frames in: requests, greetings, control; and the end of a batch, where upcalls and replies happen once for all of it.
+#include "protocol/replica.h"
+
+#include <algorithm>
+
+#include "protocol/guards.h"
+
+namespace squall::protocol {
+
+using wire::Opened;
+using wire::Record;
+using wire::ResultStatus;
+
+namespace {
+constexpr size_t kBufferedRecords = 65'536;      // requests kept while a reconciliation runs ...
+constexpr size_t kBufferedBytes = 64u << 20;     // ... and their bytes
+constexpr size_t kControlQueue = 4096;           // control frames of one batch
+constexpr size_t kComplaintsPerBatch = 64;
+constexpr uint32_t kRejectsPerSecond = 20;
+
+wire::ChannelConfig channelConfig(const ReplicaConfig& c) {
+  wire::ChannelConfig out{};
+  out.role = wire::Role::Replica;
+  out.group = c.group;
+  out.self = c.replica;
+  out.secret = c.secret;
+  out.sealed = c.sealed;
+  out.maxFrameBytes = c.datagramBytes;
+  out.limits.maxMessageBytes = c.maxOperationBytes + 4096;
+  return out;
+}
+Salt freshSalt(fabric::Fabric& fabric) { Salt s; fabric.entropy(s.data(), s.size()); return s; }
+}  // namespace
+
+Replica::Replica(std::shared_ptr<fabric::Fabric> fabric, ReplicaConfig config, ReplicaRegion region, ReplicaUpcalls& upcalls)
+    : fabric_(std::move(fabric)), config_(std::move(config)), region_(region), upcalls_(upcalls),
+      log_(config_.logEntries, config_.logBytes, guarded(config_.guardsOff, kGuardHashOperation)),
+      sessions_(config_.maxSessions, config_.window, guarded(config_.guardsOff, kGuardSessionDedupe)),
+      channels_(channelConfig(config_), freshSalt(*fabric_)) {
+  uint64_t random;
+  fabric_->entropy(reinterpret_cast<uint8_t*>(&random), sizeof random);
+  messageKey_ = random;
+  publish();
+}
+
+Replica::~Replica() { close(); }
+
+int Replica::start() {
+  fabric::EndpointOptions own;
+  own.bind = config_.replicas[config_.replica];
+  if (int error = fabric_->attach(own, this, unicast_)) return error;
+  if (config_.multicastGroup.family) {
+    fabric::EndpointOptions group;
+    group.bind = config_.multicastGroup;
+    group.multicast = true;
+    group.interfaceAddress = config_.multicastInterface;
+    if (int error = fabric_->attach(group, this, multicast_)) return error;
+  }
+  return 0;
+}
+
+void Replica::close() {
+  if (closed_) return;
+  closed_ = true;
+  status_ = Status::Closed;
+  if (unicast_ != fabric::kNoEndpoint) fabric_->detach(unicast_, this);
+  if (multicast_ != fabric::kNoEndpoint) fabric_->detach(multicast_, this);
+  publish();
+}
+
+bool Replica::guard(uint32_t bit) const { return guarded(config_.guardsOff, bit); }
+
+void Replica::drop(DropReason reason) { region_.status[kDropBase + static_cast<uint32_t>(reason)] += 1; }
+
+void Replica::onDatagram(const fabric::Datagram& datagram) {
+  if (closed_) return;
+  Bytes rest{datagram.data, datagram.length};
+  Opened frame;
+  while (!rest.empty()) {
+    channels_.open(rest, datagram.from, frame);
+    region_.status[kFramesReceived] += 1;
+    if (frame.dropped != DropReason::None) {
+      drop(frame.dropped);
+      reject(rest, frame.dropped, datagram.from);
+    } else if (frame.complete) {
+      if (frame.type == MessageType::Request) onRequestFrame(frame);
+      else if (frame.type == MessageType::Hello) onHello(frame);
+      else if (control_.size() < kControlQueue) control_.push_back({frame.type, frame.sender, frame.stream, {frame.body.begin(), frame.body.end()}});
+      else drop(DropReason::BufferFull);
+    }
+    if (!frame.frameBytes || frame.frameBytes >= rest.size()) break;
+    rest = rest.subspan(frame.frameBytes);
+  }
+}
+
+void Replica::onRequestFrame(const Opened& frame) {
+  if (!hasLife_ || status_ == Status::Recovery) return drop(DropReason::Status);
+  const wire::StreamInfo& stream = channels_.stream(frame.stream);
+  Bytes rest = frame.body;
+  if (rest.size() < wire::kRequestBodyBytes) return drop(DropReason::BadBody);
+  const uint8_t flags = rest[0], attempt = rest[1];
+  const uint16_t count = wire::load<uint16_t>(rest.data() + 2);
+  rest = rest.subspan(wire::kRequestBodyBytes);
+  if (!clockLimitUs_) clockLimitUs_ = fabric_->wallClockUs(this) + uint64_t{config_.maxClockSkewMs} * 1000;
+  // A session belongs to the stream that carries its id in the salt: nobody else can ask in its name.
+  const uint64_t owner = wire::load<uint64_t>(stream.salt.data());
+  bool complained = false;
+  for (uint16_t i = 0; i < count; i++) {
+    Record record;
+    if (!wire::parseRecord(rest, config_.maxOperationBytes, record)) return drop(DropReason::BadBody);
+    rest = rest.subspan(record.all.size());
+    if (record.session != owner) { drop(DropReason::WrongRole); continue; }
+    if ((record.flags & wire::kRegister) &&
+        (record.operation.size() != 24 || wire::load<uint64_t>(record.operation.data()) != stream.sender)) {
+      drop(DropReason::BadBody);
+      continue;
+    }
+    if (status_ == Status::Normal || !guard(kGuardFreezeLog)) {
+      onRecord(record, frame.stream, flags, attempt);
+    } else if (status_ == Status::Reconciliation) {
+      if (buffered_.size() >= kBufferedRecords || bufferedBytes_ + record.all.size() > kBufferedBytes) { drop(DropReason::BufferFull); continue; }
+      bufferedBytes_ += record.all.size();
+      buffered_.push_back({frame.stream, channels_.streamGeneration(frame.stream), stream.sender, owner, {record.all.begin(), record.all.end()}});
+    } else {
+      drop(DropReason::Status);
+    }
+    if ((flags & wire::kComplaint) && !complained && complaints_.size() < kComplaintsPerBatch) {
+      const uint32_t session = sessions_.find(record.session);
+      const log::Slot* slot = session == log::kNoSession ? nullptr : sessions_.executed(session, record.request);
+      const uint64_t seqno = slot ? slot->seqno : 0;
+      if (!seqno || seqno > committed_) { complaints_.push_back({record.session, seqno}); complained = true; }
+    }
+  }
+}
+
+/// Answers a request that the session table knows; appends a fresh one. Handlers check in this order: session, duplicate, window, clock, room.
+bool Replica::onRecord(const Record& record, uint32_t stream, uint8_t flags, uint8_t attempt) {
+  const uint32_t index = sessions_.find(record.session);
+  const bool registers = record.flags & wire::kRegister;
+  auto refuse = [&](DropReason reason, ResultStatus status) {
+    drop(reason);
+    addReplyToStream(stream, {record.request, 0, nullptr, 0, status, {}});
+    return false;
+  };
+  if (index != log::kNoSession) {
+    log::Session& session = sessions_[index];
+    session.stream = stream;
+    session.streamGeneration = channels_.streamGeneration(stream);
+    if (registers) {
+      region_.status[kDuplicates] += 1;
+      if (session.registeredAt <= executed_) replyTo(session.registeredAt, true, attempt);
+      return false;
+    }
+    if (const log::Slot* slot = sessions_.executed(index, record.request)) {
+      region_.status[kDuplicates] += 1;
+      if (slot->seqno <= executed_) replyTo(slot->seqno, (flags & wire::kWantResult) != 0, attempt);
+      return false;
+    }
+    const uint64_t low = std::max(session.lowMark, record.lowMark);
+    if (record.request < low) return refuse(DropReason::Window, ResultStatus::Stale);
+    if (record.request >= low + config_.window || record.request == 0) { drop(DropReason::Window); return false; }
+  } else if (!registers) {
+    return refuse(DropReason::UnknownSession, ResultStatus::UnknownSession);
+  } else if (!sessions_.acceptsRegistration()) {
+    drop(DropReason::BufferFull);
+    return false;
+  }
+  if (record.clockUs > clockLimitUs_) { drop(DropReason::ClockSkew); return false; }
+  if (!log_.hasRoom(record.all.size())) {
+    region_.status[kRefused] += 1;
+    return refuse(DropReason::BufferFull, ResultStatus::LogFull);
+  }
+  appendRecord(record);
+  if (registers) {
+    const uint32_t fresh = sessions_.find(record.session);
+    if (fresh != log::kNoSession) {
+      sessions_[fresh].stream = stream;
+      sessions_[fresh].streamGeneration = channels_.streamGeneration(stream);
+    }
+  }
+  region_.status[kAppended] += 1;
+  progressed_ = true;
+  return true;
+}
+
+void Replica::appendRecord(const Record& record) {
+  const bool refuse = log_.beyondSoftLimit();
+  log_.append(record.all, record.clockUs, view_);
+  sessions_.apply(log_, log_.end(), record, refuse);
+}
+
+void Replica::onHello(const Opened& frame) {
+  if (frame.body.size() < wire::kHelloBytes) return drop(DropReason::BadBody);
+  uint8_t body[wire::kWelcomeBytes] = {};
+  std::memcpy(body, frame.body.data(), wire::kHelloBytes);
+  if (hasLife_) std::memcpy(body + 16, channels_.life().data(), 16);
+  wire::store<uint64_t>(body + 32, view_);
+  body[40] = static_cast<uint8_t>(status_);
+  body[41] = static_cast<uint8_t>(config_.n);
+  wire::store<uint16_t>(body + 42, static_cast<uint16_t>(config_.window));
+  wire::store<uint32_t>(body + 44, config_.maxOperationBytes);
+  sendToStream(frame.stream, MessageType::Welcome, body);
+}
+
+/// Tells a greeting that cannot be authenticated why, in the clear, never larger than what came, and rarely: a hint, not a fact.
+void Replica::reject(Bytes datagram, DropReason reason, const fabric::Address& to) {
+  if (reason != DropReason::BadTag && reason != DropReason::ForeignGroup && reason != DropReason::BadVersion) return;
+  if (datagram.size() < wire::kFrameOverhead || datagram[1] != static_cast<uint8_t>(MessageType::Hello)) return;
+  const uint64_t now = nowUs();
+  if (now - rejectWindowUs_ > 1'000'000) { rejectWindowUs_ = now; rejects_ = 0; }
+  if (rejects_++ >= kRejectsPerSecond) return;
+  wire::FrameHeader header{};
+  header.version = wire::kWireVersion;
+  header.type = static_cast<uint8_t>(MessageType::Reject);
+  header.length = wire::kFrameOverhead + wire::kRejectBytes;
+  header.group = wire::load<uint64_t>(datagram.data() + 8);
+  header.destination = wire::load<uint64_t>(datagram.data() + 32);
+  header.sender = config_.replica;
+  uint8_t* frame = fabric_->reserve(unicast_, header.length);
+  wire::writeHeader(frame, header);
+  frame[wire::kHeaderBytes] = static_cast<uint8_t>(reason);
+  std::memset(frame + wire::kHeaderBytes + 1, 0, wire::kTagBytes);
+  fabric_->commit(unicast_, header.length, &to, 1);
+}
+
+void Replica::onBatchEnd() {
+  if (closed_) return;
+  region_.status[kBatches] += 1;
+  clockLimitUs_ = 0;
+  executePending(true);
+  emitReplies();
+  fabric_->flush();            // clients first: what follows is not on their path
+  if (closed_) return;
+  publish();
+  deliverControl();
+  if (closed_) return;
+  emitReplies();
+  publish();
+}
+
+void Replica::deliverControl() {
+  const bool progressed = progressed_;
+  progressed_ = false;
+  if (!control_.empty()) {
+    // A verb of the control plane may receive nothing new in here: the fabric delivers between calls only.
+    std::vector<Control> batch;
+    batch.swap(control_);
+    for (const Control& c : batch) {
+      if (closed_) return;
+      Opened frame;
+      frame.type = c.type;
+      frame.sender = c.sender;
+      frame.stream = c.stream;
+      frame.body = c.body;
+      upcalls_.control(frame);
+    }
+    batch.clear();
+    if (control_.empty()) control_.swap(batch);
+  }
+  if (!complaints_.empty()) {
+    std::vector<Complaint> batch;
+    batch.swap(complaints_);
+    for (const Complaint& c : batch) {
+      if (closed_) return;
+      region_.status[kComplaints] += 1;
+      upcalls_.complaint(c.session, c.seqno);
+    }
+  }
+  if (progressed && !closed_) upcalls_.tick(nowUs());
+}
+
+void Replica::onTimer() {
+  if (closed_) return;
+  upcalls_.tick(nowUs());
+  if (closed_) return;
+  emitReplies();
+  publish();
+  fabric_->flush();
+}
+
+void Replica::send(int32_t replica, MessageType type, Bytes body) {
+  if (closed_) return;
+  const uint64_t key = ++messageKey_;
+  fabric::Address to[kMaxReplicas];
+  size_t count = 0;
+  for (uint32_t i = 0; i < config_.n; i++)
+    if (i != config_.replica && (replica < 0 || i == static_cast<uint32_t>(replica))) to[count++] = config_.replicas[i];
+  if (!count) return;
+  const wire::Target target = replica < 0 ? wire::Target::all() : wire::Target::one(static_cast<uint64_t>(replica));
+  channels_.sealMessage(type, target, body, key, [&](size_t length) { return fabric_->reserve(unicast_, length); },
+                        [&](size_t length) { fabric_->commit(unicast_, length, to, count); region_.status[kFramesSent] += 1; });
+}
+
+void Replica::sendToStream(uint32_t stream, MessageType type, Bytes body) {
+  if (closed_ || !channels_.streamLive(stream)) return;
+  const fabric::Address to = channels_.stream(stream).address;
+  channels_.sealMessage(type, wire::Target::back(stream), body, ++messageKey_, [&](size_t length) { return fabric_->reserve(unicast_, length); },
+                        [&](size_t length) { fabric_->commit(unicast_, length, &to, 1); region_.status[kFramesSent] += 1; });
+}
+
+void Replica::flush() {
+  if (closed_) return;
+  emitReplies();
+  publish();
+  fabric_->flush();
+}
+
+void Replica::publish() {
+  double* s = region_.status;
+  s[kView] = static_cast<double>(view_);
+  s[kLastNormalView] = static_cast<double>(lastNormalView_);
+  s[kStatus] = static_cast<double>(static_cast<uint8_t>(status_));
+  s[kMode] = static_cast<double>(static_cast<uint8_t>(mode_));
+  s[kLogEnd] = static_cast<double>(log_.end());
+  s[kExecuted] = static_cast<double>(executed_);
+  s[kCommitted] = static_cast<double>(committed_);
+  s[kLogBytes] = static_cast<double>(log_.byteCount());
+  s[kSessions] = sessions_.live();
+  s[kHalted] = halted_ ? 1 : 0;
+  s[kBuffered] = static_cast<double>(buffered_.size());
+}
+
+}  // namespace squall::protocol

@@ -1,0 +1,42 @@
+/** What a cluster file says, resolved: hosts looked up, defaults filled in, keys read. Made by config.ts, read by everybody else. */
+export interface Cluster {
+  /** Path of the file, when there is one. */
+  file: string | undefined;
+  /** The cluster id (16 hex digits in the file): every frame carries it. */
+  group: Uint8Array;
+  replicas: { ip: string; port: number }[];
+  network: ResolvedNetwork;
+  /** 32 bytes; held by replicas and operators. */
+  secret: Uint8Array | undefined;
+  /** A client's own key (`squall key issue`), for holders of no secret. */
+  clientKey: { id: Uint8Array; key: Uint8Array } | undefined;
+  sealed: boolean;
+  datagramBytes: number;
+  limits: ClusterLimits;
+  timing: ClusterTiming;
+}
+
+export type ResolvedNetwork =
+  | { design: "unicast" }
+  | { design: "multicast"; group: string; port: number; interface: string | undefined }
+  | { design: "serialized"; relay: { ip: string; port: number } };
+
+/** Each limit bounds memory or work; docs/limits.md derives them. */
+export interface ClusterLimits {
+  operationBytes: number; // default 1 MiB
+  window: number; // outstanding requests of a session: default 64, up to 1024
+  sessions: number; // default 4096
+  logEntries: number; // default 4 Mi
+  logBytes: number; // default 2 GiB (virtual until touched)
+  clockSkewMs: number; // default 500
+  queue: number; // operations waiting in a client beyond its window: default 1024
+}
+
+export interface ClusterTiming {
+  syncMinMs: number; // default 2: period of SYNC under load
+  syncMaxMs: number; // default 50
+  syncEvery: number; // k: entries after which a SYNC goes out early, default 4096
+  syncTimeoutMs: number; // default 50: no superquorum or silent leader
+  reconciliationTimeoutMs: number; // default 50, doubled per view up to 1 s
+  resendMs: number; // default 10: reconciliation messages are resent
+}

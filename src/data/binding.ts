@@ -1,0 +1,287 @@
+/**
+ * The native addon as TypeScript sees it. The contract of the boundary:
+ *  - counters live in a SharedArrayBuffer of doubles (`StatusWord`, one writer per word);
+ *  - operations, results and control bodies lie in ordinary ArrayBuffers owned by the loop's own thread;
+ *  - one upcall per batch; rows of u32/f64 describe what lies in the arena.
+ */
+
+/** Columns of the shared status table (Float64, index = value). All are written by the native engine unless noted. */
+export const StatusWord = {
+  View: 0,                // current view; never falls
+  LastNormalView: 1,      // v_l; never above View
+  Status: 2,              // ReplicaStatus
+  Mode: 3,
+  LogEnd: 4,              // highest seqno; may fall at an install
+  Executed: 5,            // never above LogEnd
+  Committed: 6,           // never falls, never above LogEnd
+  LogBytes: 7,
+  Sessions: 8,
+  Halted: 9,              // 1 while the machine has thrown and execution stands still at Executed
+  Appended: 10,           // counters from here: entries ever appended from the multicast
+  RolledBack: 11,         // entries ever rolled back
+  Duplicates: 12,         // requests answered from the session table
+  RepliesSent: 13,
+  Buffered: 14,           // requests waiting for the end of a reconciliation
+  Refused: 15,            // requests refused because the log is full
+  FramesReceived: 16,
+  FramesSent: 17,
+  Batches: 18,
+  LoopDelayUs: 19,
+  Reconciliations: 20,    // written by the control plane: reconciliations installed
+  SyncsSent: 21,          // written by the control plane
+  Complaints: 22,
+  DropBase: 32,           // + DropReason
+  Count: 64,
+} as const;
+
+export const dropReasons = [
+  "none", "truncated", "oversized", "badVersion", "foreignGroup", "unknownType", "wrongDestination", "wrongRole", "badTag",
+  "replayed", "badBody", "fragmentLimit", "streamLimit", "bufferFull", "clockSkew", "window", "unknownSession", "status",
+] as const;
+
+export const ReplicaStatus = { Recovery: 0, Normal: 1, Reconciliation: 2, Closed: 3 } as const;
+export type ReplicaStatus = (typeof ReplicaStatus)[keyof typeof ReplicaStatus];
+export const Mode = { Speculative: 0, Leader: 1 } as const;
+export type Mode = (typeof Mode)[keyof typeof Mode];
+
+/** Wire types (native/wire/types.h). */
+export const MessageType = {
+  Hello: 1, Request: 2, StatusRequest: 3,
+  Welcome: 16, Reply: 17, StatusReply: 18, Reject: 19,
+  Sync: 32, SyncReply: 33, Commit: 34, StartReconciliation: 35, Reconcile: 36, StartView: 37, StartViewRequest: 38,
+  InView: 39, Fetch: 40, FetchReply: 41, Fault: 42, Recovering: 43,
+  BootstrapPrepare: 48, BootstrapCommit: 49, Blank: 50, Bootstrapped: 51,
+} as const;
+export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+/** An address of any fabric: "ip" and port, or `{ loop: port }` in the simulator. */
+export type NativeAddress = { ip: string; port: number } | { loop: number };
+
+/**
+ * Guards that only a test build can switch off (`binding.mutations` is true there); the published binary ignores the mask.
+ * The simulator must notice each absence.
+ */
+export const Guard = {
+  MatchView: 1 << 0,           // the client's match covers the view
+  MatchHash: 1 << 1,           // ... and the hash
+  SuperQuorum: 1 << 2,         // the client waits for a superquorum, not a majority
+  HashOperation: 1 << 3,       // the summary hash covers the operation's bytes
+  SessionDedupe: 1 << 4,       // duplicates are decided from the session table at execution
+  FreezeLog: 1 << 5,           // no appends outside NORMAL
+  // control plane (TypeScript) guards
+  LastNormalView: 1 << 8,      // v_l is its own variable, not the view of the last entry
+  CommitAcrossViews: 1 << 9,   // COMMIT(v) only if v <= v_l
+  MergeThreshold: 1 << 10,     // floor(k/2)+1 of K (off: a majority of all logs received)
+  MergeHighestViews: 1 << 11,  // only the logs with the highest v_l are merged
+  MergeOnce: 1 << 12,          // a leader merges once per view and resends the identical START-VIEW
+  InstallOnce: 1 << 13,        // START-VIEW(v) is ignored while NORMAL in v
+  CompleteReconcile: 1 << 14,  // a RECONCILE counts only with all its operations
+  CommitHash: 1 << 15,         // SYNC-REPLYs commit only when their hashes are equal
+  CommittedPrefix: 1 << 16,    // the merge starts with the longest committed prefix of K
+  MergeThresholdConstant: 1 << 17, // (off: the constant ceil(f/2)+1 instead of floor(k/2)+1)
+} as const;
+
+export interface ReplicaEngineOptions {
+  fabric: NativeUdpFabric | NativeLoopHub;
+  /** Under the loop: the port made for this replica. */
+  loopPort?: number;
+  group: Uint8Array;               // 8 bytes
+  replica: number;
+  replicas: NativeAddress[];       // unicast addresses by index; own address is bound
+  multicast?: { group: NativeAddress; interface?: string };
+  secret: Uint8Array;              // 32 bytes
+  sealed: boolean;
+  datagramBytes: number;
+  maxOperationBytes: number;
+  window: number;                  // 1..1024, of each session
+  maxSessions: number;
+  logEntries: number;
+  logBytes: number;
+  maxClockSkewMs: number;
+  status: Float64Array;            // over a SharedArrayBuffer, StatusWord.Count words
+  rows: Uint32Array;               // ReplicaRow, capacity rows.length / ReplicaRow.Stride
+  arena: Uint8Array;               // operations of one upcall, then results
+  results: Uint8Array;
+  guardsOff?: number;              // test builds only
+}
+
+/**
+ * `onExecute(count)`: rows [0, count) to execute in order. Each row, u32 words:
+ *   0,1 seqno (lo, hi)   2 offset of the operation in the arena   3 its length   4,5 logical time in us (lo, hi)
+ *   written by TypeScript: 6 result status (ResultStatus)   7 result length; results lie back to back in `results`.
+ * Returns how many rows were executed (fewer: results full or machine halted; the native side asks again or waits).
+ */
+export const ReplicaRow = { SeqnoLo: 0, SeqnoHi: 1, Offset: 2, Length: 3, TimeLo: 4, TimeHi: 5, Status: 6, ResultLength: 7, Stride: 8 } as const;
+
+/** Per-operation status in replies. */
+export const ResultStatus = {
+  Ok: 0, MachineThrew: 1, LogFull: 2, UnknownSession: 3, Stale: 4, PredecessorMissing: 5, RanOverSize: 6,
+} as const;
+
+export interface ReplicaUpcalls {
+  onExecute(count: number): number;
+  /** A control frame. `from` is a replica index; for client and operator frames `stream` names whom to answer. `body` is valid during the call. */
+  onControl(type: number, from: number, stream: number, body: Uint8Array): void;
+  /** A client complains about an operation that is in the log as speculative at `seqno` (0: not in the log). */
+  onComplaint(session: number, seqno: number): void;
+  /** After each batch that appended, and when the timer set by setTimer has come. */
+  onTick(nowUs: number): void;
+}
+
+export interface NativeReplicaEngine {
+  nowUs(): number;
+  setTimer(atUs: number): void;
+  /** Enters NORMAL in view 0 of this life. Only from RECOVERY with an empty log. */
+  bootstrap(lifeId: Uint8Array): void;
+  lifeId(): Uint8Array | undefined;
+  /** View := view, status := RECONCILIATION; the log stands still; requests are buffered. */
+  freeze(view: number): void;
+  /**
+   * Installs the log [own 1..keepTo] + records in one step: rolls back the session table above keepTo (the caller has made the
+   * machine's rollback upcall), view := v_l := view, status := NORMAL, executes what is new, answers the clients of all uncommitted
+   * entries, then takes the buffered requests.
+   */
+  install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void;
+  commitTo(seqno: number): void;
+  /** Answers the clients of these entries with their present state (view, seqno, hash, committed or not). */
+  answer(fromSeqno: number, toSeqno: number): void;
+  hashAt(seqno: number): Uint8Array;                       // 32 bytes; zeros at 0
+  /** 48 bytes an entry for [from, to]: summary hash 32, session 8, request number 8. */
+  suffixRows(from: number, to: number): Uint8Array;
+  record(seqno: number): Uint8Array;                       // the request's inner bytes, as hashed
+  /** The operation of an entry that was executed by the machine; undefined for entries that were no-ops. */
+  executedOperation(seqno: number): Uint8Array | undefined;
+  viewOf(seqno: number): number;                           // view in which the entry was appended here
+  send(to: number, type: number, body: Uint8Array): void;  // to: replica index, -1: all others
+  sendToStream(stream: number, type: number, body: Uint8Array): void;
+  setHalted(halted: boolean): void;                        // false: execution goes on behind `Executed`
+  sessionDigest(): Uint8Array;
+  flush(): void;
+  address(): NativeAddress;
+  counters(): Record<string, number>;                      // of the fabric endpoint
+  close(): void;
+}
+
+export interface ClientEngineOptions {
+  fabric: NativeUdpFabric | NativeLoopHub;
+  loopPort?: number;
+  group: Uint8Array;
+  clientId: Uint8Array;            // 8 bytes
+  key: Uint8Array;                 // 32 bytes: the client's own key
+  replicas: NativeAddress[];
+  /** Where requests go: every replica by unicast, a multicast group, or a relay that orders them. */
+  design: "unicast" | "multicast" | "serialized";
+  target?: NativeAddress;
+  bind?: NativeAddress;
+  multicastInterface?: string;
+  sealed: boolean;
+  datagramBytes: number;
+  maxOperationBytes: number;
+  window: number;
+  ordered: boolean;
+  minRetryMs: number;
+  maxRetryMs: number;
+  /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length. */
+  requestRows: Uint32Array;
+  arena: Uint8Array;
+  /** Completions: ClientRow. Results lie in `results`. */
+  completionRows: Uint32Array;
+  results: Uint8Array;
+  status: Float64Array;            // ClientWord
+  guardsOff?: number;
+}
+/** u32 words of a completion: slot, ResultStatus, offset and length in `results`, seqno lo/hi, latency in us, spare. */
+export const ClientRow = { Slot: 0, Status: 1, Offset: 2, Length: 3, SeqnoLo: 4, SeqnoHi: 5, LatencyUs: 6, Spare: 7, Stride: 8 } as const;
+export const ClientWord = {
+  State: 0,            // ClientState
+  SessionLo: 1, SessionHi: 2,
+  RequestsSent: 3, Retransmissions: 4, Completions: 5, Mismatches: 6, Complaints: 7,
+  RttUs: 8, RetryUs: 9, FramesReceived: 10, FramesSent: 11,
+  RejectWrongGroup: 12, RejectBadKey: 13, RejectVersion: 14, Welcomes: 15, Blank: 16, View: 17, CommittedReplies: 18, Resends: 19,
+  DropBase: 32, Count: 64,
+} as const;
+export const ClientState = { Hello: 0, Registering: 1, Ready: 2, LifeChanged: 3, Evicted: 4, Closed: 5 } as const;
+
+export interface ClientUpcalls {
+  /** Rows [0, count) are completed. Requests written during the upcall (and its microtasks) are flushed by the native side: see requestCount. */
+  onComplete(count: number): void;
+  /** State changed (ClientWord.State). */
+  onState(state: number): void;
+}
+export interface NativeClientEngine {
+  start(): void;
+  /** Demonstrations and tests: while on, each request travels in a frame of its own and every replica gets them in another order. */
+  scramble(on: boolean): void;
+  /** Takes `count` request rows. Slot = request number mod window; TypeScript guarantees that the slot is free. */
+  flush(count: number): void;
+  nowUs(): number;
+  session(): Uint8Array;
+  ref(): void;
+  unref(): void;
+  address(): NativeAddress;
+  close(): void;
+}
+
+/** A tool's channel to replicas: status (as a client) and bootstrap (as an operator). Fire and receive; retries are the caller's. */
+export interface NativeToolEngine {
+  send(to: number, type: number, body: Uint8Array): void;
+  close(): void;
+}
+export interface ToolEngineOptions {
+  fabric: NativeUdpFabric | NativeLoopHub;
+  loopPort?: number;
+  group: Uint8Array;
+  role: "client" | "operator";
+  id: Uint8Array;
+  key: Uint8Array;                 // client key, or the cluster secret for an operator
+  replicas: NativeAddress[];
+  sealed: boolean;
+  datagramBytes: number;
+}
+
+export interface NativeUdpFabric {
+  close(): void;
+}
+export interface LoopPath {
+  baseDelayUs: number; jitterUs: number; lossPpm: number; duplicatePpm: number; reorderPpm: number; reorderDelayUs: number; corruptPpm: number;
+}
+/** The simulator's network: virtual time, all faults, trace hash. */
+export interface NativeLoopHub {
+  addPort(): number;
+  setGroup(group: number, ports: number[]): void;
+  setDefaultPath(path: LoopPath): void;
+  setPath(from: number, to: number, path: LoopPath): void;
+  setBlocked(from: number, to: number, blocked: boolean): void;
+  setMulticastSkew(us: number): void;
+  setClock(port: number, offsetUs: number, driftPpm: number): void;
+  pause(port: number, untilUs: number): void;
+  setOpen(port: number, open: boolean): void;
+  nowUs(): number;
+  /** Runs events until virtual time untilUs or maxEvents; returns how many ran. Exceptions thrown by upcalls are rethrown here. */
+  run(untilUs: number, maxEvents: number): number;
+  stop(): void;
+  trace(bytes: Uint8Array): void;
+  traceHash(): Uint8Array;
+  counters(): { sent: number; delivered: number; lost: number; duplicated: number; reordered: number; corrupted: number; blocked: number; deferred: number; overflow: number };
+}
+export interface NativeRelay {
+  counters(): Record<string, number>;
+  close(): void;
+}
+
+export interface NativeBinding {
+  readonly version: string;
+  readonly mutations: boolean;
+  readonly path: string;
+  UdpFabric: new () => NativeUdpFabric;
+  LoopHub: new (seedLo: number, seedHi: number) => NativeLoopHub;
+  ReplicaEngine: new (options: ReplicaEngineOptions, upcalls: ReplicaUpcalls) => NativeReplicaEngine;
+  ClientEngine: new (options: ClientEngineOptions, upcalls: ClientUpcalls) => NativeClientEngine;
+  ToolEngine: new (options: ToolEngineOptions, onMessage: (type: number, from: number, body: Uint8Array) => void) => NativeToolEngine;
+  Relay: new (options: { fabric: NativeUdpFabric; bind: NativeAddress; targets: NativeAddress[]; multicastInterface?: string; datagramBytes: number }) => NativeRelay;
+  sha256(...parts: Uint8Array[]): Uint8Array;
+  summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array;
+  clientKey(secret: Uint8Array, clientId: Uint8Array): Uint8Array;
+  /** The micro bench's kernels, nanoseconds an iteration. */
+  micro(name: string, iterations: number, bytes: number): number;
+}

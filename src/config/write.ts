@@ -13,15 +13,17 @@ export interface InitOptions {
   replicas?: number;
   /** Host of all replicas, or one per replica. Default 127.0.0.1. */
   host?: string | string[];
-  /** Port of replica 0; the others follow. With one host per replica all have this port. Default 7100. */
+  /** Port of replica 0; the others follow, and the relay's after them. With one host per replica all have this port. Default 7100. */
   port?: number;
+  /** One port per replica, and one more for the relay of the serialized design, instead of `port`. */
+  ports?: number[];
   design?: "unicast" | "multicast" | "serialized";
   security?: "sealed" | "unsealed-for-benchmarks";
   limits?: ClusterFile["limits"];
   timing?: ClusterFile["timing"];
 }
 
-const optionNames = ["replicas", "host", "port", "design", "security", "limits", "timing"] as const;
+const optionNames = ["replicas", "host", "port", "ports", "design", "security", "limits", "timing"] as const;
 const ownerOnly = 0o600;
 
 /**
@@ -41,28 +43,45 @@ export async function writeCluster(directory: string, options: InitOptions = {})
 }
 
 function clusterFile(options: InitOptions): ClusterFile {
-  const count = checkInteger("replicas", options.replicas ?? (Array.isArray(options.host) ? options.host.length : 3), 1, 9);
-  const firstPort = checkInteger("port", options.port ?? 7100, 1, 65535 - count - 1);
-  const hosts = Array.isArray(options.host) ? options.host : undefined;
-  if (hosts !== undefined && hosts.length !== count) {
+  const listed = Array.isArray(options.host) ? options.host : undefined;
+  const count = checkInteger("replicas", options.replicas ?? listed?.length ?? 3, 1, 9);
+  if (listed !== undefined && listed.length !== count) {
     throw new SquallError(
       "INVALID_OPTION",
-      `host lists ${hosts.length} hosts for ${count} replicas: give one for each, or a single one for all.`,
+      `host lists ${listed.length} hosts for ${count} replicas: give one for each, or a single one for all.`,
     );
   }
-  const oneHost = hosts === undefined ? ((options.host as string | undefined) ?? "127.0.0.1") : undefined;
-  const replicas = Array.from({ length: count }, (_, id) =>
-    oneHost === undefined ? { host: hosts![id]!, port: firstPort } : { host: oneHost, port: firstPort + id },
-  );
+  const hosts = listed ?? new Array<string>(count).fill((options.host as string | undefined) ?? "127.0.0.1");
+  const ports = portsOf(options, count, listed !== undefined);
+  const replicas = hosts.map((host, id) => ({ host, port: ports[id]! }));
   return {
     cluster: randomBytes(8).toString("hex"),
     replicas,
-    network: network(options.design ?? "unicast", replicas[0]!.host, firstPort + count),
+    network: network(options.design ?? "unicast", hosts[0]!, ports[count]!),
     secretFile: "cluster.secret",
     ...(options.security === undefined ? {} : { security: options.security }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
   };
+}
+
+/** The replicas' ports, then one for a relay or multicast group. */
+function portsOf(options: InitOptions, count: number, hostEach: boolean): number[] {
+  if (options.ports !== undefined) {
+    if (
+      !Array.isArray(options.ports) ||
+      options.ports.length < count ||
+      (options.design !== undefined && options.design !== "unicast" && options.ports.length <= count)
+    ) {
+      throw new SquallError(
+        "INVALID_OPTION",
+        `ports must list a port for each of the ${count} replicas, and one more for a relay or multicast group.`,
+      );
+    }
+    return options.ports.map((port) => checkInteger("each of ports", port, 1, 65535));
+  }
+  const first = checkInteger("port", options.port ?? 7100, 1, 65535 - count);
+  return Array.from({ length: count + 1 }, (_, id) => (hostEach && id < count ? first : first + id));
 }
 
 function network(design: NonNullable<InitOptions["design"]>, host: string, port: number): ClusterFile["network"] {

@@ -1,0 +1,17 @@
+import { createRelay } from "../relay.js";
+import { clusterOption, type Register } from "./arguments.js";
+import { untilStopped } from "./output.js";
+
+export const registerRelay: Register = (program) => {
+  program
+    .command("relay")
+    .description("run the relay of the serialized design until SIGINT or SIGTERM")
+    .addOption(clusterOption())
+    .action(async (options: { cluster: string }) => {
+      const relay = await createRelay(options);
+      console.log(`relay on ${relay.address.ip}:${relay.address.port}, process ${process.pid}`);
+      process.send?.({ type: "up" });
+      await untilStopped();
+      relay.close();
+    });
+};

@@ -48,6 +48,7 @@ export function loadBinding(path: string | undefined = process.env.SQUALL_BINDIN
       { cause },
     );
   }
+  Object.assign(binding, { path: file });
   loaded.set(file, binding);
   return binding;
 }

@@ -28,7 +28,9 @@ class Random {
   explicit Random(uint64_t seed = 0);
   uint64_t next();
   /// Uniform in [0, bound); 0 for bound 0.
-  uint64_t below(uint64_t bound) { return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64); }
+  uint64_t below(uint64_t bound) {
+    return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+  }
   bool chance(uint32_t ppm) { return ppm != 0 && below(1'000'000) < ppm; }
   /// Exponential with this mean, clipped at ten times the mean; integer arithmetic, hence the same on every platform.
   uint64_t exponential(uint64_t mean);
@@ -101,9 +103,9 @@ class LoopHub {
 
   /// Members of a multicast group (groupPort >= kFirstLoopGroup). The sender gets a copy if it is a member.
   void setGroup(uint16_t groupPort, const uint16_t* ports, size_t count);
-  /// With a skew, the copies of one multicast share one sample of delay (the options of setAllPaths) plus an independent
-  /// delay of up to skewUs each; 0 gives all receivers one order. Such copies keep FIFO order among themselves only.
-  /// kNoSkew, the default: every copy has the delay of its own path.
+  /// With a skew, the copies of one multicast share one sample of delay (the options of setAllPaths), and each adds a
+  /// delay of its own of up to skewUs; 0 gives all receivers one order. Such copies keep FIFO order among themselves
+  /// only. kNoSkew, the default: every copy has the delay of its own path.
   static constexpr uint32_t kNoSkew = ~0u;
   void setMulticastSkew(uint32_t skewUs) { multicastSkewUs_ = skewUs; }
 

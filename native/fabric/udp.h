@@ -83,7 +83,8 @@ class UdpFabric final : public Fabric {
   uint32_t receiveBufferBytes(EndpointId endpoint) const;
 
   /// Stops everything and closes the handles; `done` runs when the last close callback has (at once if none is open).
-  /// Afterwards attach() fails and the other calls do nothing. The fabric must live until `done`, and may be deleted in it.
+  /// Afterwards attach() fails and the other calls do nothing. The fabric must live until `done`, and may be deleted in
+  /// it.
   void close(void (*done)(void*), void* context);
   bool closing() const { return closing_; }
 

@@ -73,7 +73,8 @@ uint32_t UdpEndpoint::listFor(const Address* to, size_t count) {
     if (sameAddresses(lists_[last], to, count)) return last;
     if (buckets_.empty()) buckets_.assign(kBuckets, Bucket{0, 0});
     while (hashedLists_ < lists_.size()) insertBucket(hashedLists_++);
-    for (uint32_t at = hashOf(to, count) & (kBuckets - 1); buckets_[at].epoch == epoch_; at = (at + 1) & (kBuckets - 1)) {
+    uint32_t at = hashOf(to, count) & (kBuckets - 1);
+    for (; buckets_[at].epoch == epoch_; at = (at + 1) & (kBuckets - 1)) {
       if (sameAddresses(lists_[buckets_[at].list], to, count)) return buckets_[at].list;
     }
   }

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "fabric/address.h"
@@ -88,7 +89,7 @@ int setUp(int fd, const EndpointOptions& options) {
     if (const int error = set(fd, SOL_SOCKET, SO_REUSEPORT, one)) return error;
 #endif
   }
-  const int bytes = options.receiveBufferBytes < 0x3FFFFFFFu ? static_cast<int>(options.receiveBufferBytes) : 0x3FFFFFFF;
+  const int bytes = static_cast<int>(std::min(options.receiveBufferBytes, 0x3FFF'FFFFu));
 #ifdef __linux__
   setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
   setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
@@ -102,8 +103,11 @@ int setUp(int fd, const EndpointOptions& options) {
   setBuffer(fd, 0, SO_SNDBUF, bytes);
 #endif
 
+  Address local = options.bind;
+  // The kernel binds to a link-local group only together with its interface.
+  if (v6 && options.multicast && local.scope == 0) local.scope = interfaceIndex(options.interfaceAddress);
   SocketAddress address;
-  const socklen_t length = toSocketAddress(options.bind, address);
+  const socklen_t length = toSocketAddress(local, address);
   if (bind(fd, &address.any, length) != 0) return errno;
 
   if (options.multicast) {

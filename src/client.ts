@@ -7,7 +7,6 @@ import type { InvokeCallback } from "./data/completions.js";
 import { type FabricLease, leaseFabric } from "./data/fabrics.js";
 import { InvokeCancellation } from "./data/invoke-cancellation.js";
 import { loadBinding } from "./data/load.js";
-import { joinWords } from "./data/seqno.js";
 import { type ErrorCode, SquallError } from "./errors.js";
 import { checkInteger, checkOptions, describeValue } from "./options.js";
 

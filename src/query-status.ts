@@ -35,7 +35,9 @@ export async function status(options: StatusOptions): Promise<(ReplicaReport | u
   try {
     const question = Uint8Array.of(options.digest === true ? 1 : 0);
     await tool.run(deadlineMs, (due) => {
-      if (due) reports.forEach((report, replica) => report === undefined && tool.send(replica, MessageType.StatusRequest, question));
+      for (let replica = 0; due && replica < n; replica++) {
+        if (reports[replica] === undefined) tool.send(replica, MessageType.StatusRequest, question);
+      }
       return reports.every((report) => report !== undefined);
     });
   } finally {

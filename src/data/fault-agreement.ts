@@ -12,7 +12,8 @@ const SilentUs = 1_000_000;
 /** Failures remembered for replicas that reach the same operation later. */
 const RememberedFailures = 1024;
 
-const Answer = { Failed: 0, Executed: 1, NotThere: 2 } as const;
+/** An announcement asks for answers; an answer never does, or two replicas would answer each other for ever. */
+const Kind = { Announce: 0, Failed: 1, Executed: 2, NotThere: 3 } as const;
 const BodyBytes = 1 + 8 + 32 + 32;
 
 export interface FaultPort {
@@ -34,7 +35,7 @@ export class FaultAgreement {
   readonly #replica: number;
   readonly #n: number;
   readonly #port: FaultPort;
-  readonly #answers: number[]; // Answer, or -1: none
+  readonly #answers: number[]; // Kind, or -1: none
   readonly #heardUs: number[];
   readonly #past: Failure[] = [];
   #current: Failure | undefined;
@@ -70,37 +71,37 @@ export class FaultAgreement {
   onTimer(nowUs: number): void {
     if (this.#current === undefined || nowUs < this.#nextUs) return;
     this.#nextUs = nowUs + RepeatUs;
-    this.#port.send(-1, encode(Answer.Failed, this.#current));
+    this.#port.send(-1, encode(Kind.Announce, this.#current));
     this.#decide(nowUs);
   }
 
   onMessage(nowUs: number, from: number, body: Uint8Array): void {
     if (body.length !== BodyBytes || from === this.#replica || from < 0 || from >= this.#n) return;
-    const answer = body[0] as number;
+    const kind = body[0] as number;
+    const failed = kind === Kind.Announce || kind === Kind.Failed;
     const seqno = readUint64(body, 1);
     const hash = body.subarray(9, 41);
     const digest = body.subarray(41, 73);
     const current = this.#current;
     if (current !== undefined && current.seqno === seqno && same(current.hash, hash)) {
-      const alike = answer === Answer.Failed && same(current.digest, digest);
       // Another failure at the same operation counts as "no failure like mine".
-      this.#answers[from] = alike ? Answer.Failed : answer === Answer.Failed ? Answer.Executed : answer;
+      this.#answers[from] = !failed ? kind : same(current.digest, digest) ? Kind.Failed : Kind.Executed;
       this.#heardUs[from] = nowUs;
       this.#decide(nowUs);
       return;
     }
-    if (answer === Answer.Failed) this.#answerTo(from, seqno, hash, digest);
+    if (kind === Kind.Announce) this.#answerTo(from, seqno, hash, digest);
   }
 
   #answerTo(from: number, seqno: number, hash: Uint8Array, digest: Uint8Array): void {
     const known = this.#past.find((failure) => failure.seqno === seqno && same(failure.hash, hash));
     if (known !== undefined) {
-      this.#port.send(from, encode(Answer.Failed, known));
+      this.#port.send(from, encode(Kind.Failed, known));
     } else if (this.#port.executed() < seqno) {
       // Halted at an earlier operation, it may never get there, and must not hold the others up.
-      if (this.#current === undefined) this.#port.send(from, encode(Answer.NotThere, { seqno, hash, digest }));
+      if (this.#current === undefined) this.#port.send(from, encode(Kind.NotThere, { seqno, hash, digest }));
     } else if (same(this.#port.hashAt(seqno), hash)) {
-      this.#port.send(from, encode(Answer.Executed, { seqno, hash, digest }));
+      this.#port.send(from, encode(Kind.Executed, { seqno, hash, digest }));
     }
   }
 
@@ -112,15 +113,15 @@ export class FaultAgreement {
       if (replica === this.#replica) continue;
       const answer = this.#answers[replica] as number;
       const heardUs = answer === -1 ? this.#sinceUs : (this.#heardUs[replica] as number);
-      if (answer === Answer.Failed) alike++;
-      else if (answer === Answer.Executed || nowUs - heardUs < SilentUs) return;
+      if (answer === Kind.Failed) alike++;
+      else if (answer === Kind.Executed || nowUs - heardUs < SilentUs) return;
     }
     if (alike * 2 <= this.#n) return;
     this.#past.push(current);
     if (this.#past.length > RememberedFailures) this.#past.shift();
     // The last to hear of agreement is the one whose announcement was lost: tell all once more.
-    this.#port.send(-1, encode(Answer.Failed, current));
     this.cancel();
+    this.#port.send(-1, encode(Kind.Failed, current));
     this.#port.resume(current.seqno);
   }
 }

@@ -66,8 +66,6 @@ export class ReplicaHost {
   readonly engine: NativeReplicaEngine;
   readonly data: ReplicaDataPlane;
   readonly control: ControlPlane;
-  readonly #binding: NativeBinding;
-  readonly #cluster: Cluster;
   readonly #n: number;
   readonly #bootId: Uint8Array;
   readonly #configDigest: Uint8Array;
@@ -93,8 +91,6 @@ export class ReplicaHost {
     }
     this.id = id;
     this.words = options.words ?? newStatusWords();
-    this.#binding = options.binding;
-    this.#cluster = cluster;
     this.#n = n;
     this.#bootId = options.bootId ?? newBootId();
     this.#configDigest = configDigest(cluster);

@@ -1,12 +1,12 @@
 /** What the control plane asks of the data plane: few verbs, all synchronous. The native engine and the tests implement it. */
 export interface DataPlane {
   readonly view: number;
-  readonly lastNormalView: number;      // v_l
-  readonly status: number;              // ReplicaStatus
+  readonly lastNormalView: number; // v_l
+  readonly status: number; // ReplicaStatus
   readonly mode: number;
   readonly logEnd: number;
   readonly committed: number;
-  hashAt(seqno: number): Uint8Array;                     // 32 bytes; zeros at 0
+  hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0
   /** 48 bytes an entry for [from, to]: summary hash 32, session 8, request number 8. */
   suffixRows(from: number, to: number): Uint8Array;
   record(seqno: number): Uint8Array;

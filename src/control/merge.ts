@@ -1,0 +1,95 @@
+/**
+ * The merge of a reconciliation (section 4.2.3 of the paper, and docs/protocols.md): which log a new view starts with. Pure; the
+ * result does not depend on the order in which logs arrived.
+ */
+import { Mode } from "../data/binding.js";
+import { orderOperations } from "./operation-order.js";
+import { tolerated } from "./quorums.js";
+
+export interface MergeRow {
+  /** The entry's summary hash: it names the entry and everything before it. */
+  readonly key: string;
+  /** Session and request number: names the operation. */
+  readonly operation: string;
+}
+
+/** One replica's log above the common base: `rows[i]` is the entry at base + 1 + i. */
+export interface MergeLog<Row extends MergeRow> {
+  readonly replica: number;
+  /** The last view in which the replica was NORMAL. */
+  readonly lastNormalView: number;
+  /** Mode of that view. */
+  readonly mode: number;
+  readonly committed: number;
+  readonly rows: readonly Row[];
+}
+
+export interface MergeResult<Row extends MergeRow> {
+  /** Entries at base + 1, ... that keep their position and summary hash. */
+  readonly kept: Row[];
+  /** Operations appended behind them, in order; their summary hashes are new. */
+  readonly appended: Row[];
+  /** Replicas whose logs had the highest last normal view. */
+  readonly highest: number[];
+}
+
+/** Rules that only a test build switches off. */
+export interface MergeRules {
+  n: number;
+  /** Only the logs with the highest v_l are merged. */
+  highestViews: boolean;
+  /** Start with the longest committed prefix. */
+  committedPrefix: boolean;
+  /** floor(k/2)+1 of K; else a majority of all the logs received, or the constant ceil(f/2)+1. */
+  threshold: "majorityOfHighest" | "majorityOfAll" | "constant";
+}
+
+export function mergeRules(n: number): MergeRules {
+  return { n, highestViews: true, committedPrefix: true, threshold: "majorityOfHighest" };
+}
+
+function thresholdOf(rules: MergeRules, highest: number, all: number): number {
+  if (rules.threshold === "majorityOfAll") return Math.floor(all / 2) + 1;
+  if (rules.threshold === "constant") return Math.ceil(tolerated(rules.n) / 2) + 1;
+  return Math.floor(highest / 2) + 1;
+}
+
+/** `base` is the seqno below the first row of every log, and at most the committed seqno of each. */
+export function merge<Row extends MergeRow>(base: number, logs: readonly MergeLog<Row>[], rules: MergeRules): MergeResult<Row> {
+  const sorted = [...logs].sort((a, b) => a.replica - b.replica);
+  const lastView = Math.max(...sorted.map((log) => log.lastNormalView));
+  const highest = rules.highestViews ? sorted.filter((log) => log.lastNormalView === lastView) : sorted;
+  const replicas = highest.map((log) => log.replica);
+
+  if (highest[0]?.mode === Mode.Leader) {
+    const longest = highest.reduce((best, log) => (log.rows.length > best.rows.length ? log : best));
+    return { kept: [...longest.rows], appended: [], highest: replicas };
+  }
+
+  const threshold = thresholdOf(rules, highest.length, sorted.length);
+  const kept: Row[] = [];
+  if (rules.committedPrefix) {
+    const ahead = highest.reduce((best, log) => (log.committed > best.committed ? log : best), highest[0] as MergeLog<Row>);
+    kept.push(...ahead.rows.slice(0, Math.max(0, ahead.committed - base)));
+  }
+  for (;;) {
+    const next = sharedRow(highest, kept.length, threshold);
+    if (!next) break;
+    kept.push(next);
+  }
+  const keptOperations = new Set(kept.map((row) => row.operation));
+  return { kept, appended: orderOperations(highest, kept.length, keptOperations), highest: replicas };
+}
+
+/** The entry at this index that at least `threshold` of the logs share. */
+function sharedRow<Row extends MergeRow>(logs: readonly MergeLog<Row>[], index: number, threshold: number): Row | undefined {
+  const counts = new Map<string, number>();
+  for (const log of logs) {
+    const row = log.rows[index];
+    if (!row) continue;
+    const count = (counts.get(row.key) ?? 0) + 1;
+    if (count >= threshold) return row;
+    counts.set(row.key, count);
+  }
+  return undefined;
+}

@@ -1,0 +1,345 @@
+/**
+ * Bodies of the control messages (docs/wire-messages.md). Integers are little-endian; a 64-bit number travels as two unsigned
+ * words and is exact up to 2^53. Decoders return undefined for anything that is not exactly one well-formed message.
+ */
+
+export const HashBytes = 32;
+/** A row of a log suffix: summary hash 32, session 8, request number 8. */
+export const RowBytes = 48;
+/** Ranges in one FETCH. */
+export const MaxFetchRanges = 512;
+export const MaxReplicas = 32;
+
+export interface SyncMessage {
+  view: number;
+  seqno: number;
+}
+
+/** SYNC-REPLY, COMMIT and IN-VIEW: a view, a seqno (of IN-VIEW: the length of its log) and the summary hash there. */
+export interface PositionMessage {
+  view: number;
+  seqno: number;
+  hash: Uint8Array;
+}
+
+export interface StartReconciliationMessage {
+  view: number;
+  incarnation: number;
+  /** A recovering replica's message triggers a reconciliation and is not counted in its quorum. */
+  recovering: boolean;
+}
+
+export interface ReconcileMessage {
+  view: number;
+  lastNormalView: number;
+  mode: number;
+  incarnation: number;
+  committed: number;
+  committedHash: Uint8Array;
+  end: number;
+  /** Per replica, the highest incarnation the sender knows. */
+  vector: number[];
+  /** The first rows of (committed, end], as many as fit; the leader fetches the others. */
+  rows: Uint8Array;
+}
+
+export interface StartViewMessage {
+  view: number;
+  mode: number;
+  /** Bit r: replica r's log was merged. */
+  mask: number;
+  base: number;
+  baseHash: Uint8Array;
+  end: number;
+  /** Per replica, minimum and maximum of the members' crash vectors. */
+  minVector: number[];
+  maxVector: number[];
+  /** The first rows of (base, end], as many as fit; the receiver fetches the others. */
+  rows: Uint8Array;
+}
+
+export const FetchWhat = { Rows: 0, Records: 1 } as const;
+export interface FetchRange {
+  from: number;
+  to: number;
+}
+export interface FetchMessage {
+  view: number;
+  what: number;
+  ranges: FetchRange[];
+}
+export interface FetchedRecord {
+  seqno: number;
+  record: Uint8Array;
+}
+export type FetchReplyMessage =
+  | { view: number; what: typeof FetchWhat.Rows; from: number; rows: Uint8Array }
+  | { view: number; what: typeof FetchWhat.Records; records: FetchedRecord[] };
+
+const TwoTo32 = 0x1_0000_0000;
+
+class Writer {
+  readonly #bytes: Buffer;
+  #at = 0;
+  constructor(size: number) {
+    this.#bytes = Buffer.alloc(size);
+  }
+  u8(value: number): this {
+    this.#at = this.#bytes.writeUInt8(value, this.#at);
+    return this;
+  }
+  u16(value: number): this {
+    this.#at = this.#bytes.writeUInt16LE(value, this.#at);
+    return this;
+  }
+  u32(value: number): this {
+    this.#at = this.#bytes.writeUInt32LE(value, this.#at);
+    return this;
+  }
+  u64(value: number): this {
+    return this.u32(value % TwoTo32).u32(Math.floor(value / TwoTo32));
+  }
+  bytes(value: Uint8Array): this {
+    this.#bytes.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+  vector(values: readonly number[]): this {
+    for (const value of values) this.u32(value);
+    return this;
+  }
+  done(): Uint8Array {
+    return this.#bytes;
+  }
+}
+
+/** Reads past the end give 0 and make `ok` false, so that decoders check once. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+  ok = true;
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+  #take(size: number): number {
+    if (!this.ok || size > this.#bytes.length - this.#at) {
+      this.ok = false;
+      return -1;
+    }
+    const at = this.#at;
+    this.#at += size;
+    return at;
+  }
+  u8(): number {
+    const at = this.#take(1);
+    return at < 0 ? 0 : this.#view.getUint8(at);
+  }
+  u16(): number {
+    const at = this.#take(2);
+    return at < 0 ? 0 : this.#view.getUint16(at, true);
+  }
+  u32(): number {
+    const at = this.#take(4);
+    return at < 0 ? 0 : this.#view.getUint32(at, true);
+  }
+  /** A number that a double cannot hold exactly is malformed. */
+  u64(): number {
+    const low = this.u32();
+    const high = this.u32();
+    if (high >= 0x20_0000) this.ok = false;
+    return this.ok ? high * TwoTo32 + low : 0;
+  }
+  zero(size: number): void {
+    for (let i = 0; i < size; i++) if (this.u8() !== 0) this.ok = false;
+  }
+  /** A copy: the frame's bytes are only lent. */
+  bytes(size: number): Uint8Array {
+    const at = this.#take(size);
+    return at < 0 ? new Uint8Array(0) : this.#bytes.slice(at, at + size);
+  }
+  vector(n: number): number[] {
+    const values: number[] = [];
+    for (let i = 0; i < n && this.ok; i++) values.push(this.u32());
+    return values;
+  }
+  finish<T>(message: T): T | undefined {
+    return this.ok && this.#at === this.#bytes.length ? message : undefined;
+  }
+}
+
+export function encodeSync(m: SyncMessage): Uint8Array {
+  return new Writer(16).u64(m.view).u64(m.seqno).done();
+}
+
+export function decodeSync(body: Uint8Array): SyncMessage | undefined {
+  const r = new Reader(body);
+  return r.finish({ view: r.u64(), seqno: r.u64() });
+}
+
+export function encodePosition(m: PositionMessage): Uint8Array {
+  return new Writer(16 + HashBytes).u64(m.view).u64(m.seqno).bytes(m.hash).done();
+}
+
+export function decodePosition(body: Uint8Array): PositionMessage | undefined {
+  const r = new Reader(body);
+  return r.finish({ view: r.u64(), seqno: r.u64(), hash: r.bytes(HashBytes) });
+}
+
+export function encodeStartReconciliation(m: StartReconciliationMessage): Uint8Array {
+  return new Writer(16)
+    .u64(m.view)
+    .u32(m.incarnation)
+    .u8(m.recovering ? 1 : 0)
+    .done();
+}
+
+export function decodeStartReconciliation(body: Uint8Array): StartReconciliationMessage | undefined {
+  const r = new Reader(body);
+  const view = r.u64();
+  const incarnation = r.u32();
+  const recovering = r.u8();
+  r.zero(3);
+  if (recovering > 1) r.ok = false;
+  return r.finish({ view, incarnation, recovering: recovering === 1 });
+}
+
+export function encodeStartViewRequest(view: number): Uint8Array {
+  return new Writer(8).u64(view).done();
+}
+
+export function decodeStartViewRequest(body: Uint8Array): number | undefined {
+  const r = new Reader(body);
+  return r.finish(r.u64());
+}
+
+export function encodeReconcile(m: ReconcileMessage): Uint8Array {
+  return new Writer(76 + 4 * m.vector.length + m.rows.length)
+    .u64(m.view)
+    .u64(m.lastNormalView)
+    .u8(m.mode)
+    .u8(m.vector.length)
+    .u16(0)
+    .u32(m.incarnation)
+    .u64(m.committed)
+    .bytes(m.committedHash)
+    .u64(m.end)
+    .u32(m.rows.length / RowBytes)
+    .vector(m.vector)
+    .bytes(m.rows)
+    .done();
+}
+
+export function decodeReconcile(body: Uint8Array): ReconcileMessage | undefined {
+  const r = new Reader(body);
+  const view = r.u64();
+  const lastNormalView = r.u64();
+  const mode = r.u8();
+  const n = r.u8();
+  r.zero(2);
+  const incarnation = r.u32();
+  const committed = r.u64();
+  const committedHash = r.bytes(HashBytes);
+  const end = r.u64();
+  const count = r.u32();
+  if (n === 0 || n > MaxReplicas || mode > 1 || end < committed || count > end - committed || lastNormalView >= view) r.ok = false;
+  const vector = r.vector(n);
+  const rows = r.bytes(count * RowBytes);
+  return r.finish({ view, lastNormalView, mode, incarnation, committed, committedHash, end, vector, rows });
+}
+
+export function encodeStartView(m: StartViewMessage): Uint8Array {
+  return new Writer(68 + 8 * m.minVector.length + m.rows.length)
+    .u64(m.view)
+    .u8(m.mode)
+    .u8(m.minVector.length)
+    .u16(0)
+    .u32(m.mask)
+    .u64(m.base)
+    .bytes(m.baseHash)
+    .u64(m.end)
+    .u32(m.rows.length / RowBytes)
+    .vector(m.minVector)
+    .vector(m.maxVector)
+    .bytes(m.rows)
+    .done();
+}
+
+export function decodeStartView(body: Uint8Array): StartViewMessage | undefined {
+  const r = new Reader(body);
+  const view = r.u64();
+  const mode = r.u8();
+  const n = r.u8();
+  r.zero(2);
+  const mask = r.u32();
+  const base = r.u64();
+  const baseHash = r.bytes(HashBytes);
+  const end = r.u64();
+  const count = r.u32();
+  if (n === 0 || n > MaxReplicas || mode > 1 || end < base || count > end - base || view === 0) r.ok = false;
+  const minVector = r.vector(n);
+  const maxVector = r.vector(n);
+  const rows = r.bytes(count * RowBytes);
+  return r.finish({ view, mode, mask, base, baseHash, end, minVector, maxVector, rows });
+}
+
+export function encodeFetch(m: FetchMessage): Uint8Array {
+  const w = new Writer(12 + 16 * m.ranges.length).u64(m.view).u8(m.what).u8(0).u16(m.ranges.length);
+  for (const range of m.ranges) w.u64(range.from).u64(range.to);
+  return w.done();
+}
+
+export function decodeFetch(body: Uint8Array): FetchMessage | undefined {
+  const r = new Reader(body);
+  const view = r.u64();
+  const what = r.u8();
+  r.zero(1);
+  const count = r.u16();
+  if (what > 1 || count === 0 || count > MaxFetchRanges) r.ok = false;
+  const ranges: FetchRange[] = [];
+  for (let i = 0; i < count && r.ok; i++) {
+    const from = r.u64();
+    const to = r.u64();
+    if (from === 0 || to < from) r.ok = false;
+    ranges.push({ from, to });
+  }
+  return r.finish({ view, what, ranges });
+}
+
+export function encodeFetchReply(m: FetchReplyMessage): Uint8Array {
+  if (m.what === FetchWhat.Rows) {
+    return new Writer(24 + m.rows.length)
+      .u64(m.view)
+      .u8(m.what)
+      .u8(0)
+      .u16(0)
+      .u32(m.rows.length / RowBytes)
+      .u64(m.from)
+      .bytes(m.rows)
+      .done();
+  }
+  const size = m.records.reduce((sum, r) => sum + 12 + r.record.length, 16);
+  const w = new Writer(size).u64(m.view).u8(m.what).u8(0).u16(0).u32(m.records.length);
+  for (const { seqno, record } of m.records) w.u64(seqno).u32(record.length).bytes(record);
+  return w.done();
+}
+
+export function decodeFetchReply(body: Uint8Array): FetchReplyMessage | undefined {
+  const r = new Reader(body);
+  const view = r.u64();
+  const what = r.u8();
+  r.zero(3);
+  const count = r.u32();
+  if (what === FetchWhat.Rows) {
+    const from = r.u64();
+    return r.finish({ view, what, from, rows: r.bytes(count * RowBytes) });
+  }
+  if (what !== FetchWhat.Records) return undefined;
+  const records: FetchedRecord[] = [];
+  for (let i = 0; i < count && r.ok; i++) {
+    const seqno = r.u64();
+    records.push({ seqno, record: r.bytes(r.u32()) });
+  }
+  return r.finish({ view, what, records });
+}

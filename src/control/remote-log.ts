@@ -1,0 +1,118 @@
+/**
+ * Another replica's log above a point where it equals the own one, put together hashes first: rows arrive with the message or by
+ * FETCH, records come from the own log where the operation is here already, the rest is fetched. Complete once every record is known.
+ */
+import { equalBytes } from "./context.js";
+import type { DataPlane } from "./data-plane.js";
+import { commonPrefix, type LogRow, parseRows, type RecordPool } from "./log-rows.js";
+import { type FetchedRecord, type FetchRange, FetchWhat, MaxFetchRanges, RowBytes } from "./messages.js";
+
+export interface Missing {
+  what: number;
+  ranges: FetchRange[];
+}
+
+export class RemoteLog {
+  readonly #data: DataPlane;
+  readonly #pool: RecordPool;
+  readonly #rows: (LogRow | undefined)[] = [];
+  #rowsMissing: number;
+  #rowCursor = 0;
+  #common: number | undefined;
+  /** Indices of rows whose record is still unknown, ascending. */
+  #unresolved: number[] = [];
+
+  /** Entries of (low, end]; at `low` the log equals the own one. */
+  constructor(
+    data: DataPlane,
+    pool: RecordPool,
+    readonly low: number,
+    readonly end: number,
+  ) {
+    this.#data = data;
+    this.#pool = pool;
+    this.#rowsMissing = end - low;
+  }
+
+  /** The highest seqno up to which this log equals the own one; valid once the rows are complete. */
+  get common(): number {
+    return this.#common ?? this.low;
+  }
+
+  /** All rows, when complete. */
+  get rows(): LogRow[] {
+    return this.#rows as LogRow[];
+  }
+
+  get complete(): boolean {
+    return this.missing() === undefined;
+  }
+
+  /** Rows outside (low, end] and rows that are known already are skipped. */
+  addRows(from: number, bytes: Uint8Array): boolean {
+    if (from < 1 || from + bytes.length / RowBytes - 1 > this.end) return false;
+    for (const row of parseRows(bytes, from)) {
+      const index = row.seqno - this.low - 1;
+      if (index < 0 || this.#rows[index]) continue;
+      this.#rows[index] = row;
+      this.#rowsMissing--;
+    }
+    return true;
+  }
+
+  /** Takes the records that chain to their row's summary hash; false when one does not. */
+  addRecords(records: readonly FetchedRecord[]): boolean {
+    if (this.#rowsMissing > 0) return true;
+    for (const { seqno, record } of records) {
+      const index = seqno - this.low - 1;
+      const row = this.#rows[index];
+      if (!row || seqno <= this.common || row.record) continue;
+      if (!equalBytes(this.#data.summaryHash(this.#previousHash(index), record), row.hash)) return false;
+      row.record = record;
+      this.#pool.add(row, record);
+    }
+    return true;
+  }
+
+  /** What to fetch next; undefined: nothing, the log is complete. */
+  missing(): Missing | undefined {
+    if (this.#rowsMissing > 0) return { what: FetchWhat.Rows, ranges: [this.#missingRows()] };
+    if (this.#common === undefined) this.#resolve();
+    this.#unresolved = this.#unresolved.filter((index) => {
+      const row = this.#rows[index] as LogRow;
+      row.record ??= this.#pool.findByHash(row);
+      return row.record === undefined;
+    });
+    if (this.#unresolved.length === 0) return undefined;
+    const ranges: FetchRange[] = [];
+    for (const index of this.#unresolved) {
+      const seqno = this.low + 1 + index;
+      const last = ranges.at(-1);
+      if (last && last.to === seqno - 1) last.to = seqno;
+      else if (ranges.length < MaxFetchRanges) ranges.push({ from: seqno, to: seqno });
+      else break;
+    }
+    return { what: FetchWhat.Records, ranges };
+  }
+
+  #missingRows(): FetchRange {
+    while (this.#rows[this.#rowCursor]) this.#rowCursor++;
+    let last = this.#rowCursor;
+    while (last + 1 < this.end - this.low && !this.#rows[last + 1]) last++;
+    return { from: this.low + 1 + this.#rowCursor, to: this.low + 1 + last };
+  }
+
+  #resolve(): void {
+    this.#common = commonPrefix(this.#data, this.low, this.rows);
+    if (this.#common < this.end) this.#pool.index(this.low);
+    for (let index = this.#common - this.low; index < this.end - this.low; index++) {
+      const row = this.#rows[index] as LogRow;
+      row.record = this.#pool.find(this.#previousHash(index), row);
+      if (!row.record) this.#unresolved.push(index);
+    }
+  }
+
+  #previousHash(index: number): Uint8Array {
+    return index === 0 ? this.#data.hashAt(this.low) : (this.#rows[index - 1] as LogRow).hash;
+  }
+}

@@ -1,0 +1,150 @@
+/** Synchronization within a view: the two halves, the clock of uncommitted entries, and complaints. */
+import { ReplicaStatus } from "../data/binding.js";
+import { Complaints } from "./complaints.js";
+import type { Context } from "./context.js";
+import type { PositionMessage, SyncMessage } from "./messages.js";
+import { SyncFollower } from "./sync-follower.js";
+import { SyncLeader } from "./sync-leader.js";
+
+export interface SyncHost {
+  /** Leaves the view; `reason` is for operators. */
+  reconcile(nowUs: number, reason: string): void;
+  /** The committed seqno rose. */
+  committed(nowUs: number): void;
+  fail(message: string): void;
+}
+
+const Never = Number.POSITIVE_INFINITY;
+
+export class Sync {
+  readonly #context: Context;
+  readonly #host: SyncHost;
+  readonly leader: SyncLeader;
+  readonly #follower: SyncFollower;
+  readonly #complaints: Complaints;
+  /** Entries up to here were uncommitted at markUs. */
+  #mark = 0;
+  #markUs = Never;
+  #nudgedUs = 0;
+  /** A complaint about an entry that must be committed by watchUs. */
+  #watched = 0;
+  #watchUs = Never;
+
+  constructor(context: Context, host: SyncHost) {
+    this.#context = context;
+    this.#host = host;
+    this.leader = new SyncLeader(context, host);
+    this.#follower = new SyncFollower(context, host);
+    this.#complaints = new Complaints(context.syncMaxUs);
+  }
+
+  /** A view was entered. */
+  reset(nowUs: number): void {
+    this.leader.reset(nowUs);
+    this.#follower.reset(nowUs);
+    this.#markUs = Never;
+    this.#mark = 0;
+    this.#nudgedUs = nowUs;
+    this.#watchUs = Never;
+    this.onProgress(nowUs);
+  }
+
+  /** The log grew. */
+  onProgress(nowUs: number): void {
+    if (this.#context.data.status !== ReplicaStatus.Normal) return;
+    this.#moveMark(nowUs);
+    if (this.#context.leads) this.leader.onProgress(nowUs);
+    else this.#follower.onProgress(nowUs);
+  }
+
+  onSync(nowUs: number, message: SyncMessage): void {
+    this.#follower.onSync(nowUs, message);
+  }
+
+  onSyncReply(nowUs: number, from: number, message: PositionMessage): void {
+    this.leader.onReply(nowUs, from, message);
+  }
+
+  onCommit(nowUs: number, message: PositionMessage): void {
+    this.#follower.onCommit(nowUs, message);
+  }
+
+  /** The committed seqno rose. */
+  onCommitted(nowUs: number): void {
+    this.#moveMark(nowUs);
+    if (this.#context.data.committed >= this.#watched) this.#watchUs = Never;
+  }
+
+  /** A client misses the commit of the entry at `seqno` (0: of a request that is not in the log). */
+  onComplaint(nowUs: number, session: number, seqno: number): void {
+    const { data } = this.#context;
+    if (data.status !== ReplicaStatus.Normal || !this.#complaints.allow(nowUs, session)) return;
+    if (this.#context.leads) {
+      this.leader.syncNow(nowUs);
+      return;
+    }
+    this.#follower.nudge();
+    if (seqno <= data.committed || seqno > data.logEnd || this.#watchUs !== Never) return;
+    this.#watched = seqno;
+    this.#watchUs = nowUs + this.#context.syncTimeoutUs;
+  }
+
+  onTimer(nowUs: number): void {
+    if (this.#context.data.status !== ReplicaStatus.Normal) return;
+    if (nowUs >= this.#silenceUs()) this.#host.reconcile(nowUs, this.#silence());
+    else if (nowUs >= this.#watchUs) this.#host.reconcile(nowUs, "a client's complaint was not answered by a commit");
+    else if (this.#context.leads) this.leader.onTimer(nowUs);
+    else this.#onFollowerTimer(nowUs);
+  }
+
+  #onFollowerTimer(nowUs: number): void {
+    if (nowUs >= this.#nudgeUs()) {
+      this.#nudgedUs = nowUs;
+      this.#follower.nudge();
+    }
+    this.#follower.onTimer(nowUs);
+  }
+
+  get deadlineUs(): number {
+    if (this.#context.data.status !== ReplicaStatus.Normal) return Never;
+    const common = Math.min(this.#silenceUs(), this.#watchUs);
+    if (this.#context.leads) return Math.min(common, this.leader.deadlineUs);
+    return Math.min(common, this.#nudgeUs(), this.#follower.deadlineUs);
+  }
+
+  /** Time that passed while this process stood still counts for nobody. */
+  forgive(lateUs: number): void {
+    this.#markUs += lateUs;
+    this.#watchUs += lateUs;
+    this.#follower.forgive(lateUs);
+  }
+
+  #moveMark(nowUs: number): void {
+    const { data } = this.#context;
+    if (data.committed >= data.logEnd) {
+      this.#markUs = Never;
+    } else if (this.#markUs === Never || data.committed >= this.#mark) {
+      this.#mark = data.logEnd;
+      this.#markUs = nowUs;
+    }
+  }
+
+  /** When uncommitted entries have waited too long. A follower waits longer for a leader that it still hears: that one has its own clock. */
+  #silenceUs(): number {
+    const dueUs = this.#markUs + this.#context.syncTimeoutUs;
+    if (this.#context.leads || dueUs === Never) return dueUs;
+    const heardUs = this.#follower.heardUs + this.#context.syncTimeoutUs;
+    return Math.max(dueUs, Math.min(heardUs, dueUs + this.#context.syncTimeoutUs));
+  }
+
+  #silence(): string {
+    return this.#context.leads ? "no superquorum answered in time" : "the leader was silent";
+  }
+
+  /** By now a COMMIT should have come. */
+  #nudgeUs(): number {
+    if (this.#markUs === Never) return Never;
+    const patienceUs = Math.min(this.#context.syncMaxUs / 2 + this.#context.resendUs, this.#context.syncTimeoutUs * 0.6);
+    return Math.max(this.#markUs + patienceUs, this.#nudgedUs + this.#context.resendUs);
+  }
+}

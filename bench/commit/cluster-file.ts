@@ -1,0 +1,55 @@
+import { randomBytes } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export type Design = "multicast" | "serialized" | "unicast";
+
+/** UDP ports of the loopback address that nobody holds at the moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const sockets = await Promise.all(
+    Array.from({ length: count }, () => {
+      const socket = createSocket("udp4");
+      return new Promise<typeof socket>((resolve, reject) => {
+        socket.once("error", reject);
+        socket.bind(0, "127.0.0.1", () => resolve(socket));
+      });
+    }),
+  );
+  const ports = sockets.map((socket) => socket.address().port);
+  await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(resolve))));
+  return ports;
+}
+
+/** A multicast group of the organization-local range, drawn anew so that runs side by side do not hear each other. */
+export function randomMulticastGroup(): string {
+  const bytes = randomBytes(3);
+  return `239.${bytes[0]! & 0x3f}.${bytes[1]}.${1 + (bytes[2]! % 254)}`;
+}
+
+/** Entries and bytes of the log: a benchmark must not come near them, for the log is not truncated yet. */
+const logEntries = 24 << 20;
+const logBytes = 12 * 2 ** 30;
+
+/** Writes a cluster file for three replicas on loopback and its secret, readable by its owner only; returns the file's path. */
+export async function writeClusterFile(options: { folder: string; name: string; design: Design }): Promise<string> {
+  const folder = join(options.folder, options.name);
+  mkdirSync(folder);
+  const [port, ...replicaPorts] = await freePorts(4);
+  const networks = {
+    unicast: { design: "unicast" },
+    multicast: { design: "multicast", multicast: { group: randomMulticastGroup(), port } },
+    serialized: { design: "serialized", relay: { host: "127.0.0.1", port } },
+  };
+  const content = {
+    cluster: randomBytes(8).toString("hex"),
+    replicas: replicaPorts.map((replicaPort) => ({ host: "127.0.0.1", port: replicaPort })),
+    network: networks[options.design],
+    secretFile: "cluster.secret",
+    limits: { logEntries, logBytes },
+  };
+  writeFileSync(join(folder, "cluster.secret"), `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
+  const file = join(folder, "cluster.json");
+  writeFileSync(file, JSON.stringify(content, null, 2));
+  return file;
+}

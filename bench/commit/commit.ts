@@ -1,0 +1,174 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Progress } from "../progress.js";
+import { median, round } from "../statistics.js";
+import { freePorts, randomMulticastGroup } from "./cluster-file.js";
+import { compileFloor, Floor, type FloorResult } from "./floor.js";
+import { Group, type GroupRun } from "./group.js";
+
+export interface CommitOptions {
+  json: boolean;
+  rounds: number;
+  secondsPerRun: number;
+  /** Measure also with all processes on one core. */
+  pinned: boolean;
+}
+
+/** One client process against three, both sides by turns; medians over the rounds. */
+interface SideBySide {
+  floorP50Us: number;
+  p50Us: number;
+  latencyRatio: number;
+  p99Us: number;
+  p999Us: number;
+  floorP999Us: number;
+  floorOpsPerSecond64: number;
+  opsPerSecond64: number;
+  throughputRatio: number;
+  p999Us64: number;
+}
+
+const most = 64;
+
+async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, progress: Progress, label: string): Promise<SideBySide> {
+  const floorRuns: Record<number, FloorResult[]> = { 1: [], [most]: [] };
+  const squallRuns: Record<number, GroupRun[]> = { 1: [], [most]: [] };
+  for (const window of [most, 1]) await squall.run(1, window, Math.min(1, options.secondsPerRun)); // just-in-time compilation
+  progress.step(`${label}: warmed up`);
+  for (let i = 0; i < options.rounds; i++) {
+    for (const window of [1, most]) {
+      floorRuns[window]!.push(await floor.run(window, options.secondsPerRun));
+      squallRuns[window]!.push(await squall.run(1, window, options.secondsPerRun));
+      progress.step(`${label}: ${window} outstanding`);
+    }
+  }
+  const floorOf = (window: number, pick: (run: FloorResult) => number) => median(floorRuns[window]!.map(pick));
+  const squallOf = (window: number, pick: (run: GroupRun) => number) => median(squallRuns[window]!.map(pick));
+  const floorP50Us = floorOf(1, (run) => run.p50Us);
+  const p50Us = squallOf(1, (run) => run.p50Us);
+  const floorOpsPerSecond64 = floorOf(most, (run) => run.opsPerSecond);
+  const opsPerSecond64 = squallOf(most, (run) => run.opsPerSecond);
+  return {
+    floorP50Us: round(floorP50Us),
+    p50Us: round(p50Us),
+    latencyRatio: round(p50Us / floorP50Us, 3),
+    p99Us: round(squallOf(1, (run) => run.p99Us)),
+    p999Us: round(squallOf(1, (run) => run.p999Us)),
+    floorP999Us: round(floorOf(1, (run) => run.p999Us)),
+    floorOpsPerSecond64: Math.round(floorOpsPerSecond64),
+    opsPerSecond64: Math.round(opsPerSecond64),
+    throughputRatio: round(opsPerSecond64 / floorOpsPerSecond64, 2),
+    p999Us64: round(squallOf(most, (run) => run.p999Us)),
+  };
+}
+
+/** Four client processes, 16 outstanding each, under the design that orders requests and the one that does not. */
+async function manyClients(multicast: Group, serialized: Group, options: CommitOptions, progress: Progress) {
+  const runs = { multicast: [] as GroupRun[], serialized: [] as GroupRun[] };
+  const groups = { multicast, serialized };
+  const before = { multicast: multicast.last?.reconciliations ?? 0, serialized: serialized.last?.reconciliations ?? 0 };
+  for (let i = 0; i < options.rounds; i++) {
+    for (const design of ["multicast", "serialized"] as const) {
+      runs[design].push(await groups[design].run(4, 16, options.secondsPerRun));
+      progress.step(`four clients: ${design}`);
+    }
+  }
+  const speed = (design: "multicast" | "serialized") => Math.round(median(runs[design].map((run) => run.opsPerSecond)));
+  const reorderRate = (design: "multicast" | "serialized") => {
+    const operations = runs[design].reduce((total, run) => total + run.operations, 0);
+    const mismatches = runs[design].reduce((total, run) => total + run.mismatches, 0);
+    return round(mismatches / operations, 5);
+  };
+  return {
+    serializedOpsPerSecond: speed("serialized"),
+    multicastOpsPerSecond4: speed("multicast"),
+    serializedReconciliations: (serialized.last?.reconciliations ?? 0) - before.serialized,
+    multicastReconciliations: (multicast.last?.reconciliations ?? 0) - before.multicast,
+    reorderRate: reorderRate("serialized"),
+    multicastReorderRate: reorderRate("multicast"),
+    serializedP999Us: round(median(runs.serialized.map((run) => run.p999Us))),
+    multicastP999Us4: round(median(runs.multicast.map((run) => run.p999Us))),
+  };
+}
+
+function print(title: string, side: SideBySide): void {
+  console.log(`\n${title}`);
+  console.log(`  one outstanding   floor p50 ${side.floorP50Us} us, p99.9 ${side.floorP999Us} us`);
+  console.log(
+    `                    squall p50 ${side.p50Us} us, p99 ${side.p99Us} us, p99.9 ${side.p999Us} us: ${side.latencyRatio} times the floor`,
+  );
+  console.log(`  ${most} outstanding    floor ${side.floorOpsPerSecond64} op/s`);
+  console.log(`                    squall ${side.opsPerSecond64} op/s, p99.9 ${side.p999Us64} us: ${side.throughputRatio} times the floor`);
+}
+
+/** Measures floor and Squall in one run. The exit status says whether results were right, never how fast they came. */
+export async function benchCommit(options: CommitOptions): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const program = compileFloor(folder);
+  const steps = (options.pinned ? 2 : 1) * (1 + options.rounds * 2) + options.rounds * 2;
+  const progress = new Progress(steps, "commit");
+  const lifetimeSeconds = 60 + Math.ceil(steps * options.secondsPerRun * 4);
+  const groups: Group[] = [];
+
+  const startFloor = async (cpu?: number) => {
+    const [port] = await freePorts(1);
+    return Floor.start(program, { group: randomMulticastGroup(), port: port!, lifetimeSeconds, ...(cpu !== undefined && { cpu }) });
+  };
+  const startGroup = async (name: string, design: "multicast" | "serialized", clients: number, launcher?: string[]) => {
+    const group = await Group.start({ folder, name, design, clients, ...(launcher && { launcher }) });
+    groups.push(group);
+    return group;
+  };
+
+  const squall = await startGroup("unpinned", "multicast", 1);
+  const unpinned = await sideBySide(await startFloor(), squall, options, progress, "unpinned");
+  squall.stop();
+  const serialized = await startGroup("serialized", "serialized", 4);
+  const multicast = await startGroup("multicast", "multicast", 4);
+  const many = await manyClients(multicast, serialized, options, progress);
+  serialized.stop();
+  multicast.stop();
+  let pinned: SideBySide | undefined;
+  if (options.pinned) {
+    const onOneCore = await startGroup("pinned", "multicast", 1, [program, "exec", "--cpu", "0", "--"]);
+    pinned = await sideBySide(await startFloor(0), onOneCore, options, progress, "one core");
+    onOneCore.stop();
+  }
+  progress.stop();
+
+  const wrong = groups.flatMap((group) => group.wrong);
+  const failures = groups.flatMap((group) => group.failures);
+  const commitLagMs = round(Math.max(...squall.commitLagsMs), 2);
+  print("One client process, three replica processes, no affinity", unpinned);
+  if (pinned) print("The same, every process on one core", pinned);
+  console.log("\nFour client processes, 16 outstanding each");
+  console.log(
+    `  serialized        ${many.serializedOpsPerSecond} op/s, ${many.serializedReconciliations} reconciliations, reorder rate ${many.reorderRate}`,
+  );
+  console.log(
+    `  multicast         ${many.multicastOpsPerSecond4} op/s, ${many.multicastReconciliations} reconciliations, reorder rate ${many.multicastReorderRate}`,
+  );
+  console.log(`\nThe log's end was committed at most ${commitLagMs} ms after the last reply.`);
+  for (const failure of failures.slice(0, 5)) console.log(`not answered: ${failure}`);
+  for (const what of wrong.slice(0, 10)) console.log(`WRONG: ${what}`);
+  if (options.json) {
+    const { p999Us, ...rest } = unpinned;
+    const digestsAgree = groups.every((group) => group.last?.digestsAgree === true);
+    const pinnedFields = pinned && { pinned };
+    console.log(
+      JSON.stringify({
+        ...rest,
+        p999Us,
+        digestsAgree,
+        ...many,
+        commitLagMs,
+        failed: failures.length,
+        wrong: wrong.length,
+        ...pinnedFields,
+      }),
+    );
+  }
+  return wrong.length === 0 ? 0 : 1;
+}

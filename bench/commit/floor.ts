@@ -1,0 +1,79 @@
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { spawnChild } from "../children.js";
+
+export interface FloorResult {
+  p50Us: number;
+  p99Us: number;
+  p999Us: number;
+  opsPerSecond: number;
+  operations: number;
+  resent: number;
+}
+
+/** Compiles the floor with the machine's C compiler into `folder`, returns the path of the program. */
+export function compileFloor(folder: string): string {
+  const source = fileURLToPath(new URL("../../bench/floor/floor.c", import.meta.url));
+  if (!existsSync(source)) throw new Error(`${source} is missing: the benchmark needs bench/floor from the package`);
+  const program = join(folder, "floor");
+  const compiler = process.env.CC ?? "cc";
+  try {
+    execFileSync(compiler, ["-O2", "-o", program, source], { stdio: ["ignore", "ignore", "pipe"] });
+  } catch (error) {
+    throw new Error(`the C compiler '${compiler}' did not build bench/floor/floor.c (set CC to another)`, { cause: error });
+  }
+  return program;
+}
+
+/** Three echo processes that stay for the whole benchmark (blocked in a receive, they cost nothing while the other side runs). */
+export class Floor {
+  readonly #program: string;
+  readonly #group: string[];
+  readonly #cpu: string[];
+
+  private constructor(program: string, group: string[], cpu: string[]) {
+    this.#program = program;
+    this.#group = group;
+    this.#cpu = cpu;
+  }
+
+  static async start(program: string, options: { group: string; port: number; cpu?: number; lifetimeSeconds: number }): Promise<Floor> {
+    const group = ["--group", options.group, "--port", String(options.port), "--echoes", "3"];
+    const cpu = options.cpu === undefined ? [] : ["--cpu", String(options.cpu)];
+    await Promise.all(
+      [0, 1, 2].map((id) => {
+        const child = spawnChild(program, ["echo", ...group, "--id", String(id), "--lifetime", String(options.lifetimeSeconds), ...cpu]);
+        return new Promise<void>((resolve, reject) => {
+          child.stdout!.once("data", () => resolve());
+          child.once("exit", (code) => reject(new Error(`an echo process of the floor ended (${code})`)));
+        });
+      }),
+    );
+    return new Floor(program, group, cpu);
+  }
+
+  run(window: number, seconds: number): Promise<FloorResult> {
+    const child = spawnChild(this.#program, [
+      "client",
+      ...this.#group,
+      "--window",
+      String(window),
+      "--seconds",
+      String(seconds),
+      ...this.#cpu,
+    ]);
+    return new Promise((resolve, reject) => {
+      let text = "";
+      child.stdout!.on("data", (chunk) => {
+        text += chunk;
+      });
+      child.once("error", reject);
+      child.once("close", (code) => {
+        if (code === 0) resolve(JSON.parse(text) as FloorResult);
+        else reject(new Error(`the floor's client ended with status ${code}`));
+      });
+    });
+  }
+}

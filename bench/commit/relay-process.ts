@@ -1,0 +1,9 @@
+import { createRelay } from "../../dist/relay.js";
+import { answerCalls } from "../children.js";
+import type { RelayStart } from "./calls.js";
+
+answerCalls({
+  async start({ cluster }: RelayStart) {
+    await createRelay({ cluster });
+  },
+});

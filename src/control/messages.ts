@@ -154,10 +154,10 @@ class Reader {
   zero(size: number): void {
     for (let i = 0; i < size; i++) if (this.u8() !== 0) this.ok = false;
   }
-  /** A copy: the frame's bytes are only lent. */
+  /** A copy: the frame's bytes are only lent. (Not slice(): a Buffer's does not copy.) */
   bytes(size: number): Uint8Array {
     const at = this.#take(size);
-    return at < 0 ? new Uint8Array(0) : this.#bytes.slice(at, at + size);
+    return at < 0 ? new Uint8Array(0) : new Uint8Array(this.#bytes.subarray(at, at + size));
   }
   vector(n: number): number[] {
     const values: number[] = [];

@@ -24,6 +24,7 @@ export async function openWorkerReplica(
   let lastCall = 0;
   let failure: SquallError | undefined;
   let closing = false;
+  let closed = false;
 
   const address = await new Promise<{ ip: string; port: number }>((resolve, reject) => {
     worker.on("message", (message: FromWorker) => {
@@ -34,6 +35,7 @@ export async function openWorkerReplica(
           failure = revive(message.error);
           return reject(failure);
         case "event":
+          closed ||= message.event.type === "closed";
           return onEvent(message.event);
         case "answer":
           calls.get(message.call)?.resolve(message.value);
@@ -60,10 +62,8 @@ export async function openWorkerReplica(
       for (const call of calls.values()) call.reject(failure);
       calls.clear();
       // A Worker that was ended from outside had no time to say so.
-      if (data.words[StatusWord.Status] !== ReplicaStatus.Closed) {
-        data.words[StatusWord.Status] = ReplicaStatus.Closed;
-        onEvent({ type: "closed", replica: data.id });
-      }
+      data.words[StatusWord.Status] = ReplicaStatus.Closed;
+      if (!closed) onEvent({ type: "closed", replica: data.id });
     });
   });
 

@@ -179,7 +179,8 @@ void Client::transmit(Request* const* requests, size_t count, uint8_t flags, uin
       std::memcpy(p, requests[i]->record.data(), requests[i]->record.size());
       p += requests[i]->record.size();
     }
-    fabric_->commit(endpoint_, channels_.seal(frame, bytes, MessageType::Request, wire::Target::all()), to, addresses);
+    const size_t length = channels_.seal(frame, bytes, MessageType::Request, wire::Target::all());
+    if (length) fabric_->commit(endpoint_, length, to, addresses);
     region_.status[kClientFramesSent] += 1;
   }
 }

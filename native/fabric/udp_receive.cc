@@ -152,7 +152,19 @@ void UdpFabric::dispatch(UdpEndpoint& endpoint, const uint8_t* data, uint32_t le
       member->receiver->onDatagram(datagram);
     }
   }
-  if (!wanted) ++endpoint.counters.foreignDatagrams;
+  if (wanted) return;
+  ++endpoint.counters.foreignDatagrams;
+  // A greeting of another group goes to somebody who can say that it came to the wrong address.
+  if (length < wire::kFrameOverhead || data[1] != static_cast<uint8_t>(MessageType::Hello)) return;
+  for (Member* member : endpoint.receivers) {
+    if (member == nullptr) continue;
+    if (!member->touched) {
+      member->touched = true;
+      touched_.push_back(member);
+    }
+    member->receiver->onDatagram({data, length, from});
+    return;
+  }
 }
 
 void UdpFabric::endBatch() {

@@ -209,18 +209,11 @@ void Replica::reject(Bytes datagram, DropReason reason, const fabric::Address& t
   const uint64_t now = nowUs();
   if (now - rejectWindowUs_ > 1'000'000) { rejectWindowUs_ = now; rejects_ = 0; }
   if (rejects_++ >= kRejectsPerSecond) return;
-  wire::FrameHeader header{};
-  header.version = wire::kWireVersion;
-  header.type = static_cast<uint8_t>(MessageType::Reject);
-  header.length = wire::kFrameOverhead + wire::kRejectBytes;
-  header.group = wire::load<uint64_t>(datagram.data() + 8);
-  header.destination = wire::load<uint64_t>(datagram.data() + 32);
-  header.sender = config_.replica;
-  uint8_t* frame = fabric_->reserve(unicast_, header.length);
-  wire::writeHeader(frame, header);
+  Salt claimed;
+  std::memcpy(claimed.data(), datagram.data() + 32, claimed.size());
+  uint8_t* frame = fabric_->reserve(unicast_, wire::kFrameOverhead + wire::kRejectBytes);
   frame[wire::kHeaderBytes] = static_cast<uint8_t>(reason);
-  std::memset(frame + wire::kHeaderBytes + 1, 0, wire::kTagBytes);
-  fabric_->commit(unicast_, header.length, &to, 1);
+  if (const size_t length = channels_.sealReject(frame, wire::kRejectBytes, wire::load<uint64_t>(datagram.data() + 8), claimed)) fabric_->commit(unicast_, length, &to, 1);
 }
 
 void Replica::onBatchEnd() {

@@ -289,11 +289,11 @@ size_t Channels::sealTyped(uint8_t* frame, size_t bodyLength, uint8_t type, Targ
   return header.length;
 }
 
-size_t Channels::sealReject(uint8_t* frame, size_t bodyLength, const Salt& claimed) {
+size_t Channels::sealReject(uint8_t* frame, size_t bodyLength, uint64_t claimedGroup, const Salt& claimed) {
   State& s = *state_;
   if (s.config.role != Role::Replica || bodyLength > maxBody()) return 0;
   const auto length = static_cast<uint16_t>(bodyLength + kFrameOverhead);
-  writeHeader(frame, {kWireVersion, static_cast<uint8_t>(MessageType::Reject), length, 0, s.config.group,
+  writeHeader(frame, {kWireVersion, static_cast<uint8_t>(MessageType::Reject), length, 0, claimedGroup,
                       load<uint64_t>(claimed.data()), s.config.self, s.salt, 0});
   std::memset(frame + kHeaderBytes + bodyLength, 0, kTagBytes);
   return length;

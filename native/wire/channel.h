@@ -92,8 +92,9 @@ class Channels {
   /// 0, and nothing may be sent: the body is too large, there is no such stream, this role doesn't send this type to this
   /// target, the type needs a life and none is set, or there is no crypto.
   size_t seal(uint8_t* frame, size_t bodyLength, MessageType type, Target target);
-  /// A Reject for a client whose frame could not be authenticated: it has no stream, only the salt it claims.
-  size_t sealReject(uint8_t* frame, size_t bodyLength, const Salt& claimed);
+  /// A Reject for a client whose frame could not be authenticated: it has no stream, only the group and the salt it claims
+  /// (its own group, so that it listens even when that group lives elsewhere).
+  size_t sealReject(uint8_t* frame, size_t bodyLength, uint64_t claimedGroup, const Salt& claimed);
   size_t maxBody() const;                            // maxFrameBytes - kFrameOverhead
 
   /// Seals one message of any size as one frame or as fragments, each passed to emit(frame, length).

@@ -1,0 +1,110 @@
+// A replica and a client engine, unsealed, fed by an authentic but hostile peer: arbitrary bodies of every message type in well-formed
+// frames. Reaches the decoders of HELLO, REQUEST, REPLY and WELCOME bodies and what stands behind them.
+#include <cstdlib>
+
+#include "client/client.h"
+#include "fabric/loop.h"
+#include "protocol/replica.h"
+
+using namespace squall;
+
+namespace {
+
+struct Machine final : protocol::ReplicaUpcalls {
+  double status[protocol::kStatusWords] = {};
+  protocol::ExecuteRow rows[8];
+  uint8_t arena[4096], results[4096];
+  uint32_t execute(uint32_t count) override {
+    for (uint32_t i = 0; i < count; i++) { if (rows[i].offset + rows[i].length > sizeof arena) std::abort(); rows[i].status = 0; rows[i].resultBytes = 1; }
+    return count;
+  }
+  void control(wire::Opened&) override {}
+  void complaint(uint64_t, uint64_t) override {}
+  void tick(uint64_t) override {}
+};
+struct Caller final : client::ClientUpcalls {
+  double status[client::kClientWords] = {};
+  client::RequestRow requests[4];
+  client::CompletionRow completions[4];
+  uint8_t arena[4096], results[4096];
+  void complete(uint32_t count) override { if (count > 4) std::abort(); }
+  void state(client::ClientState) override {}
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  auto hub = std::make_shared<fabric::LoopHub>(1, false);
+  for (int i = 0; i < 5; i++) hub->addPort();
+  const auto port = [&](uint16_t i) { return std::shared_ptr<fabric::Fabric>(hub, hub->port(i)); };
+  std::vector<fabric::Address> addresses{fabric::loopAddress(0), fabric::loopAddress(1), fabric::loopAddress(2)};
+
+  Machine machine;
+  protocol::ReplicaConfig rc;
+  rc.group = 1;
+  rc.replicas = addresses;
+  rc.sealed = false;
+  rc.maxOperationBytes = 2048;
+  rc.maxSessions = 2;
+  rc.window = 4;
+  rc.logEntries = 64;
+  protocol::Replica replica(port(0), rc, {machine.status, machine.rows, 8, machine.arena, sizeof machine.arena, machine.results, sizeof machine.results}, machine);
+  Caller caller;
+  client::ClientConfig cc;
+  cc.group = 1;
+  cc.clientId = 1;
+  cc.replicas = addresses;
+  cc.bind = fabric::loopAddress(3);
+  cc.sealed = false;
+  cc.maxOperationBytes = 2048;
+  cc.window = 4;
+  client::Client client(port(3), cc, {caller.status, caller.requests, 4, caller.arena, sizeof caller.arena, caller.completions, 4, caller.results, sizeof caller.results}, caller);
+  if (!replica.ok() || replica.start() || client.open()) std::abort();
+  const LifeId life{7};
+  replica.bootstrap(life);
+  client.start();
+
+  // The peer speaks as client 1 and as the replicas 1 and 2.
+  wire::ChannelConfig base{};
+  base.group = 1;
+  base.sealed = false;
+  base.self = 1;
+  base.role = wire::Role::Client;
+  wire::Channels asClient(base, Salt{5});
+  base.role = wire::Role::Replica;
+  wire::Channels asOne(base, Salt{6});
+  base.self = 2;
+  wire::Channels asTwo(base, Salt{8});
+  for (wire::Channels* c : {&asClient, &asOne, &asTwo}) c->setLife(life);
+  // The replicas of the peer must have heard the client: hand them its greeting.
+  uint8_t frame[4096];
+  wire::Opened opened;
+  uint64_t nonceAt = 0;
+  (void)nonceAt;
+  wire::ChannelConfig echo{};
+  echo.group = 1;
+  echo.sealed = false;
+  echo.self = 1;
+  echo.role = wire::Role::Client;
+  Salt clientSalt{};
+  wire::store<uint64_t>(clientSalt.data(), client.session());
+  wire::Channels asGreeter(echo, clientSalt);
+  for (wire::Channels* c : {&asOne, &asTwo}) c->open({frame, asGreeter.seal(frame, 0, MessageType::Hello, wire::Target::all())}, {}, opened);
+
+  while (size >= 4) {
+    const uint8_t who = data[0] % 3, type = data[1];
+    size_t length = std::min<size_t>(wire::load<uint16_t>(data + 2) % 2048, size - 4);
+    wire::Channels& from = who == 0 ? asClient : who == 1 ? asOne : asTwo;
+    if (length) std::memcpy(frame + wire::kHeaderBytes, data + 4, length);
+    const size_t bytes = from.seal(frame, length, static_cast<MessageType>(type & 0x7f), who && (type == 16 || type == 17) ? wire::Target::back(opened.stream) : wire::Target::all());
+    if (bytes) {
+      const fabric::Datagram datagram{frame, static_cast<uint32_t>(bytes), addresses[who]};
+      if (who == 0 || (type != 16 && type != 17)) { replica.onDatagram(datagram); replica.onBatchEnd(); }
+      else { client.onDatagram(datagram); client.onBatchEnd(); }
+    }
+    hub->run(hub->nowUs() + 50);
+    data += 4 + length;
+    size -= 4 + length;
+  }
+  return 0;
+}

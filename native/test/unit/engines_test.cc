@@ -1,0 +1,207 @@
+// Replica and client engines against each other on the loop, without JavaScript.
+#include <memory>
+
+#include "check.h"
+#include "client/client.h"
+#include "fabric/loop.h"
+#include "protocol/replica.h"
+
+using namespace squall;
+
+namespace {
+
+/// Answers each operation with its first byte doubled; control frames are counted.
+struct Machine final : protocol::ReplicaUpcalls {
+  protocol::ReplicaRegion region;
+  double status[protocol::kStatusWords] = {};
+  protocol::ExecuteRow rows[32];
+  std::vector<uint8_t> arena = std::vector<uint8_t>(1 << 16), results = std::vector<uint8_t>(1 << 16);
+  uint32_t executed = 0, ticks = 0, controls = 0;
+  bool throwing = false;
+  Machine() { region = {status, rows, 32, arena.data(), arena.size(), results.data(), results.size()}; }
+  uint32_t execute(uint32_t count) override {
+    size_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+      results[used++] = static_cast<uint8_t>(rows[i].length ? arena[rows[i].offset] * 2 : 0);
+      rows[i].status = throwing ? 1 : 0;
+      rows[i].resultBytes = 1;
+      executed++;
+    }
+    return count;
+  }
+  void control(wire::Opened&) override { controls++; }
+  void complaint(uint64_t, uint64_t) override {}
+  void tick(uint64_t) override { ticks++; }
+};
+
+struct Caller final : client::ClientUpcalls {
+  client::ClientRegion region;
+  double status[client::kClientWords] = {};
+  client::RequestRow requests[64];
+  client::CompletionRow completions[64];
+  std::vector<uint8_t> arena = std::vector<uint8_t>(1 << 16), results = std::vector<uint8_t>(1 << 16);
+  std::vector<std::pair<uint32_t, uint8_t>> done;   // status, first byte
+  client::ClientState state_ = client::ClientState::Hello;
+  Caller() { region = {status, requests, 64, arena.data(), arena.size(), completions, 64, results.data(), results.size()}; }
+  void complete(uint32_t count) override {
+    for (uint32_t i = 0; i < count; i++) done.push_back({completions[i].status, completions[i].length ? results[completions[i].offset] : uint8_t{0}});
+  }
+  void state(client::ClientState state) override { state_ = state; }
+};
+
+struct Cluster {
+  std::shared_ptr<fabric::LoopHub> hub = std::make_shared<fabric::LoopHub>(42, false);
+  std::vector<std::unique_ptr<Machine>> machines;
+  std::vector<std::unique_ptr<protocol::Replica>> replicas;
+  Caller caller;
+  std::unique_ptr<client::Client> client;
+  uint64_t next = 1;
+
+  explicit Cluster(uint32_t n, uint64_t logEntries = 1024) {
+    std::vector<fabric::Address> addresses;
+    for (uint32_t i = 0; i < n; i++) addresses.push_back(fabric::loopAddress(hub->addPort()->index()));
+    const uint16_t clientPort = hub->addPort()->index();
+    for (uint32_t i = 0; i < n; i++) {
+      protocol::ReplicaConfig c;
+      c.group = 9;
+      c.replica = i;
+      c.n = n;
+      c.replicas = addresses;
+      c.maxOperationBytes = 1 << 14;
+      c.logEntries = logEntries;
+      c.logBytes = 64 << 20;
+      machines.push_back(std::make_unique<Machine>());
+      replicas.push_back(std::make_unique<protocol::Replica>(port(i), c, machines[i]->region, *machines[i]));
+      CHECK_EQ(replicas[i]->start(), 0);
+      CHECK(replicas[i]->bootstrap(LifeId{7}));
+    }
+    client::ClientConfig c;
+    c.group = 9;
+    c.clientId = 3;
+    c.key = wire::clientKey(Key{}, 3);
+    c.replicas = addresses;
+    c.bind = fabric::loopAddress(clientPort);
+    c.maxOperationBytes = 1 << 14;
+    client = std::make_unique<client::Client>(port(clientPort), c, caller.region, caller);
+    CHECK_EQ(client->open(), 0);
+    client->start();
+    run(50'000);
+    CHECK(caller.state_ == client::ClientState::Ready);
+  }
+  std::shared_ptr<fabric::Fabric> port(uint16_t i) { return {hub, hub->port(i)}; }
+  void run(uint64_t us) { hub->run(hub->nowUs() + us); }
+  void send(std::initializer_list<uint8_t> firstBytes, uint32_t length = 8) {
+    uint32_t count = 0, offset = 0;
+    for (uint8_t byte : firstBytes) {
+      caller.arena[offset] = byte;
+      caller.requests[count++] = {static_cast<uint32_t>(next++ % 64), offset, length, 0};
+      offset += length;
+    }
+    CHECK(client->flush(count));
+  }
+};
+
+}  // namespace
+
+TEST(operations_commit_in_one_round_trip) {
+  for (uint32_t n : {1u, 3u, 5u, 7u}) {
+    Cluster c(n);
+    c.send({1, 2, 3});
+    c.run(150);                           // 50 us each way
+    CHECK_EQ(c.caller.done.size(), 3u);
+    CHECK_EQ(c.caller.done[2].second, 6);
+    for (auto& machine : c.machines) CHECK_EQ(machine->executed, 3u);
+    for (auto& replica : c.replicas) CHECK(std::memcmp(replica->log().hashAt(4), c.replicas[0]->log().hashAt(4), 32) == 0);
+  }
+}
+
+TEST(a_lost_request_is_sent_again_and_executed_once) {
+  Cluster c(3);
+  fabric::PathOptions lossy;
+  lossy.lossPpm = 300'000;
+  c.hub->setAllPaths(lossy);
+  for (int i = 0; i < 50; i++) { c.send({static_cast<uint8_t>(i)}); c.run(400'000); }
+  c.hub->setAllPaths({});
+  c.run(3'000'000);
+  // What diverged waits for a reconciliation, which is the control plane's; nothing is executed twice.
+  for (auto& machine : c.machines) CHECK(machine->executed <= 50);
+  CHECK(c.caller.done.size() >= 20);
+}
+
+TEST(large_operations_travel_in_fragments) {
+  Cluster c(3);
+  c.send({21}, 1 << 14);
+  c.run(5'000);
+  CHECK_EQ(c.caller.done.size(), 1u);
+  CHECK_EQ(c.caller.done[0].second, 42);
+}
+
+TEST(a_full_log_refuses_in_the_log) {
+  Cluster c(3, 64);
+  for (int i = 0; i < 60; i++) { c.send({1}); c.run(1'000); }
+  CHECK_EQ(c.caller.done.size(), 60u);
+  CHECK_EQ(c.caller.done[10].first, 0u);
+  CHECK_EQ(c.caller.done.back().first, static_cast<uint32_t>(wire::ResultStatus::LogFull));
+  CHECK(c.machines[0]->executed < 60);
+}
+
+TEST(replies_wait_while_the_log_is_frozen) {
+  Cluster c(3);
+  for (auto& replica : c.replicas) replica->freeze(1);
+  c.send({5});
+  c.run(1'000);
+  CHECK_EQ(c.caller.done.size(), 0u);
+  for (auto& replica : c.replicas) CHECK(replica->install(1, Mode::Speculative, replica->log().end(), {}));
+  for (auto& replica : c.replicas) replica->flush();
+  c.run(1'000);
+  CHECK_EQ(c.caller.done.size(), 1u);     // taken from the buffer, no time-out needed
+}
+
+TEST(install_rolls_back_what_differs_and_answers) {
+  Cluster c(3);
+  c.send({1, 2});
+  c.run(1'000);
+  protocol::Replica& r = *c.replicas[0];
+  const Bytes second = r.log().record(3);
+  const std::vector<uint8_t> copy(second.begin(), second.end());
+  r.freeze(1);
+  CHECK(r.install(1, Mode::Speculative, 1, {copy}));
+  CHECK_EQ(r.log().end(), 2u);
+  CHECK_EQ(r.view(), 1u);
+  CHECK(r.commitTo(2));
+  CHECK(!r.commitTo(3));
+  r.freeze(2);
+  CHECK(!r.install(2, Mode::Speculative, 1, {}));   // would undo what is committed
+}
+
+TEST(views_and_hashes_must_match_for_acceptance) {
+  Cluster c(3);
+  // Replica 2 goes to another view: its replies no longer count with the others'.
+  c.replicas[2]->freeze(1);
+  CHECK(c.replicas[2]->install(1, Mode::Speculative, c.replicas[2]->log().end(), {}));
+  c.send({1});
+  c.run(200);
+  CHECK_EQ(c.caller.done.size(), 0u);
+  for (int i = 0; i < 2; i++) {
+    c.replicas[i]->freeze(1);
+    CHECK(c.replicas[i]->install(1, Mode::Speculative, c.replicas[i]->log().end(), {}));
+    c.replicas[i]->flush();
+  }
+  c.run(200);
+  CHECK_EQ(c.caller.done.size(), 1u);
+}
+
+TEST(one_committed_reply_is_enough) {
+  Cluster c(3);
+  c.hub->setBlocked(1, 3, true);
+  c.hub->setBlocked(2, 3, true);
+  c.send({4});
+  c.run(300);
+  CHECK_EQ(c.caller.done.size(), 0u);
+  CHECK(c.replicas[0]->commitTo(2));
+  c.replicas[0]->answer(2, 2);
+  c.replicas[0]->flush();
+  c.run(300);
+  CHECK_EQ(c.caller.done.size(), 1u);
+  CHECK_EQ(c.caller.done[0].second, 8);
+}

@@ -141,7 +141,9 @@ if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.me
   const started = performance.now();
   try {
     const built = await buildNative(variants);
-    console.log(`native: ${built.length ? `built ${built.join(", ")}` : "up to date"} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+    console.log(
+      `native: ${built.length ? `built ${built.join(", ")}` : "up to date"} (${((performance.now() - started) / 1000).toFixed(1)} s)`,
+    );
   } catch (error) {
     console.error(error.message);
     process.exitCode = 1;

@@ -261,7 +261,7 @@ size_t Channels::sealTyped(uint8_t* frame, size_t bodyLength, uint8_t type, Targ
     if (kind != (stream.info.kind == Sender::Client ? Sender::ReplicaToClient : Sender::ReplicaToOperator) ||
         isReplica(stream.info.kind))
       return 0;
-    if (isReject(type)) return sealReject(frame, bodyLength, stream.info.salt);
+    if (isReject(type)) return sealReject(frame, bodyLength, s.config.group, stream.info.salt);
     aead = &stream.reply[outside];
     if (s.config.sealed && !aead->ready() &&
         !s.streamKey(*aead, Aead::Use::SealOnly, kind, outside, stream.info.sender, s.config.self, s.salt,

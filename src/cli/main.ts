@@ -1,46 +1,11 @@
 #!/usr/bin/env node
-/** The command line: one file per command, one place for errors. */
-import { readFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
-import { registerBench } from "./bench.js";
-import { registerBootstrap } from "./bootstrap.js";
-import { registerCheck } from "./check.js";
-import { registerDemo } from "./demo.js";
-import { registerInit } from "./init.js";
-import { registerInvoke } from "./invoke.js";
-import { registerKey } from "./key.js";
+/** The command line: parses, and is the one place where errors end. */
+import { CommanderError } from "commander";
 import { reportError } from "./output.js";
-import { registerRelay } from "./relay.js";
-import { registerReplica } from "./replica.js";
-import { registerSim } from "./sim.js";
-import { registerStatus } from "./status.js";
+import { buildProgram } from "./program.js";
 
 const usageError = 2;
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
-
-const program = new Command("squall")
-  .description("Replicated state machines in one round trip: Speculative Paxos for Node.js")
-  .version(version)
-  .option("--debug", "show the stack of an error", false)
-  .showHelpAfterError("Run with --help to see what is allowed.")
-  .exitOverride()
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "error USAGE: ")) });
-
-for (const register of [
-  registerInit,
-  registerKey,
-  registerReplica,
-  registerRelay,
-  registerBootstrap,
-  registerInvoke,
-  registerStatus,
-  registerCheck,
-  registerSim,
-  registerBench,
-  registerDemo,
-]) {
-  register(program);
-}
+const program = buildProgram();
 
 try {
   await program.parseAsync();

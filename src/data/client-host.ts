@@ -17,6 +17,7 @@ import {
   ResultStatus,
 } from "./binding.js";
 import { type Cancellation, completionError, type InvokeCallback, Pending } from "./completions.js";
+import { detachableClientUpcalls } from "./detachable.js";
 import { addressErrorCode, type Endpoints, endpointsOf } from "./endpoints.js";
 import { joinWords } from "./seqno.js";
 import { ViewCache } from "./view-cache.js";
@@ -71,6 +72,10 @@ export class ClientHost {
   readonly #onState: (state: number) => void;
   readonly #entry = new Pending();
   readonly #flushSoon = (): void => this.#flushWhenQuiet();
+  readonly #upcalls = detachableClientUpcalls({
+    onComplete: (count) => this.#onComplete(count),
+    onState: (state) => this.#onEngineState(state),
+  });
   #next = 1; // request number; the registration has 0
   #written = 0;
   #arenaEnd = 0;
@@ -128,10 +133,7 @@ export class ClientHost {
           status: this.words,
           ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
         },
-        {
-          onComplete: (count) => this.#onComplete(count),
-          onState: (state) => this.#onEngineState(state),
-        },
+        this.#upcalls.upcalls,
       );
     } catch (cause) {
       const code = addressErrorCode(cause);
@@ -208,6 +210,7 @@ export class ClientHost {
     this.flush();
     this.#closed = true;
     this.engine.close();
+    this.#upcalls.detach();
     this.#failAll("CLOSED", "The client was closed");
   }
 

@@ -19,6 +19,7 @@ import {
   StatusWord,
 } from "./binding.js";
 import { BootIdBytes, configDigest, decodeBootRecord, encodeBlank, newBootId, RecoveringKind } from "./boot.js";
+import { detachableReplicaUpcalls } from "./detachable.js";
 import { addressErrorCode, type Endpoints, endpointsOf } from "./endpoints.js";
 import type { ReplicaEvent } from "./events.js";
 import { FaultAgreement } from "./fault-agreement.js";
@@ -71,6 +72,12 @@ export class ReplicaHost {
   readonly #configDigest: Uint8Array;
   readonly #faults: FaultAgreement;
   readonly #onEvent: (event: ReplicaEvent) => void;
+  readonly #upcalls = detachableReplicaUpcalls({
+    onExecute: (count) => (this.#broken === undefined ? this.machine.execute(count) : 0),
+    onControl: (type, from, stream, body) => this.#onControl(type, from, stream, body),
+    onComplaint: (session, seqno) => this.#onComplaint(session, seqno),
+    onTick: (nowUs) => this.#onTick(nowUs),
+  });
   #bootRecord: Uint8Array | undefined;
   #announceUs = 0;
   #armedUs = Number.POSITIVE_INFINITY;
@@ -172,6 +179,7 @@ export class ReplicaHost {
     if (this.#closed) return;
     this.#closed = true;
     this.engine.close();
+    this.#upcalls.detach();
     this.words[StatusWord.Status] = ReplicaStatus.Closed;
     this.#onEvent({ type: "closed", replica: this.id });
   }
@@ -206,12 +214,7 @@ export class ReplicaHost {
           results: this.machine.results,
           ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
         },
-        {
-          onExecute: (count) => (this.#broken === undefined ? this.machine.execute(count) : 0),
-          onControl: (type, from, stream, body) => this.#onControl(type, from, stream, body),
-          onComplaint: (session, seqno) => this.#onComplaint(session, seqno),
-          onTick: (nowUs) => this.#onTick(nowUs),
-        },
+        this.#upcalls.upcalls,
       );
     } catch (cause) {
       const code = addressErrorCode(cause);

@@ -5,7 +5,7 @@
  *  - the search decides: Wing and Gong's depth-first search over linked invocations and responses with Lowe's memoisation of
  *    (operations linearized, state). Operations with unknown outcome may be taken at any time after their invocation, or never.
  */
-import { type History, NEVER, type ObjectType, typeOfKind } from "./history.js";
+import { EMPTY, type History, Kind, NEVER, type ObjectType, typeOfKind } from "./history.js";
 import { isPure, type Model, modelOf } from "./models.js";
 
 export interface Verdict {
@@ -28,10 +28,8 @@ export interface CheckOptions {
 
 export function checkLinearizability(history: History, { witness = true, maxSteps = 2_000_000 }: CheckOptions = {}): Verdict {
   const verdict: Verdict = { linearizable: true, decided: true, searched: 0, steps: 0 };
-  const objects = operationsByObject(history);
   const proven = witness ? witnessedObjects(history) : new Set<number>();
-  for (const [key, operations] of objects) {
-    if (proven.has(key)) continue;
+  for (const [key, operations] of operationsByObject(history, proven)) {
     const outcome = new Search(history, operations, Math.floor(key / OBJECTS) as ObjectType).run(maxSteps);
     verdict.searched++;
     verdict.steps += outcome.steps;
@@ -55,11 +53,12 @@ function objectKey(history: History, index: number): number {
   return typeOfKind[history.kind[index]!]! * OBJECTS + history.object[index]!;
 }
 
-/** Operation indexes by object, in order of invocation. */
-function operationsByObject(history: History): Map<number, number[]> {
+/** Operation indexes by object, in order of invocation, of the objects that are not proven yet. */
+function operationsByObject(history: History, proven: Set<number>): Map<number, number[]> {
   const objects = new Map<number, number[]>();
   for (let index = 0; index < history.count; index++) {
     const key = objectKey(history, index);
+    if (proven.has(key)) continue;
     const operations = objects.get(key);
     if (operations) operations.push(index);
     else objects.set(key, [index]);
@@ -77,35 +76,94 @@ function operationsByObject(history: History): Map<number, number[]> {
 
 /** Objects for which the claimed order explains every known result and contradicts no real time. */
 function witnessedObjects(history: History): Set<number> {
-  const models = new Map<number, { model: Model; latestInvocation: number; lastSeqno: number; holds: boolean }>();
-  const order: number[] = [];
-  const stateOf = (index: number) => {
+  const replays = new Map<number, Replay>();
+  const replayOf = (index: number): Replay => {
     const key = objectKey(history, index);
-    let state = models.get(key);
-    if (state === undefined) {
-      state = { model: modelOf(Math.floor(key / OBJECTS) as ObjectType), latestInvocation: -Infinity, lastSeqno: 0, holds: true };
-      models.set(key, state);
+    let replay = replays.get(key);
+    if (replay === undefined) {
+      replay = new Replay();
+      replays.set(key, replay);
     }
-    return state;
+    return replay;
   };
+  for (const index of claimedOrder(history)) replayOf(index).take(history, index);
   for (let index = 0; index < history.count; index++) {
-    if (history.claimedSeqno[index]! > 0) order.push(index);
-    else if (history.respondedAt[index] !== NEVER) stateOf(index).holds = false;
-    else stateOf(index);
-  }
-  order.sort((a, b) => history.claimedSeqno[a]! - history.claimedSeqno[b]!);
-  for (const index of order) {
-    const state = stateOf(index);
-    const result = state.model.apply(history, index);
-    const respondedAt = history.respondedAt[index]!;
-    if (respondedAt !== NEVER && result !== history.result[index]) state.holds = false;
-    if (respondedAt < state.latestInvocation || history.claimedSeqno[index] === state.lastSeqno) state.holds = false;
-    state.latestInvocation = Math.max(state.latestInvocation, history.invokedAt[index]!);
-    state.lastSeqno = history.claimedSeqno[index]!;
+    if (!(history.claimedSeqno[index]! > 0) && history.respondedAt[index] !== NEVER) replayOf(index).holds = false;
   }
   const proven = new Set<number>();
-  for (const [key, state] of models) if (state.holds) proven.add(key);
+  for (const [key, replay] of replays) if (replay.holds) proven.add(key);
   return proven;
+}
+
+/** Operations with a claimed seqno, in its order. */
+function claimedOrder(history: History): Int32Array | number[] {
+  let last = 0;
+  for (let index = 0; index < history.count; index++) last = Math.max(last, history.claimedSeqno[index]!);
+  if (last <= 8 * history.count) {
+    const bySeqno = new Int32Array(last + 1).fill(-1);
+    let placed = 0,
+      shared = false;
+    for (let index = 0; index < history.count && !shared; index++) {
+      const seqno = history.claimedSeqno[index]!;
+      if (!(seqno > 0)) continue;
+      shared = bySeqno[seqno] !== -1 || !Number.isInteger(seqno);
+      bySeqno[seqno] = index;
+      placed++;
+    }
+    if (!shared) {
+      const order = new Int32Array(placed);
+      placed = 0;
+      for (let seqno = 0; seqno <= last; seqno++) if (bySeqno[seqno]! >= 0) order[placed++] = bySeqno[seqno]!;
+      return order;
+    }
+  }
+  const order: number[] = [];
+  for (let index = 0; index < history.count; index++) if (history.claimedSeqno[index]! > 0) order.push(index);
+  return order.sort((a, b) => history.claimedSeqno[a]! - history.claimedSeqno[b]!);
+}
+
+/** One object taken through the claimed order. */
+class Replay {
+  holds = true;
+  private value = 0;
+  private readonly queue: number[] = [];
+  private head = 0;
+  private latestInvocation = -Infinity;
+  private lastSeqno = 0;
+
+  take(history: History, index: number): void {
+    const result = this.apply(history, index);
+    const respondedAt = history.respondedAt[index]!,
+      seqno = history.claimedSeqno[index]!;
+    const wrongResult = respondedAt !== NEVER && result !== history.result[index];
+    const againstRealTime = respondedAt < this.latestInvocation;
+    if (wrongResult || againstRealTime || seqno === this.lastSeqno) this.holds = false;
+    if (history.invokedAt[index]! > this.latestInvocation) this.latestInvocation = history.invokedAt[index]!;
+    this.lastSeqno = seqno;
+  }
+
+  private apply(history: History, index: number): number {
+    const argument = history.argument[index]!;
+    switch (history.kind[index]) {
+      case Kind.Write:
+        this.value = argument;
+        return 0;
+      case Kind.CompareAndSet:
+        if (this.value !== history.expected[index]) return 0;
+        this.value = argument;
+        return 1;
+      case Kind.Add:
+        this.value = (this.value + argument) | 0;
+        return this.value;
+      case Kind.Enqueue:
+        this.queue.push(argument);
+        return 0;
+      case Kind.Dequeue:
+        return this.head === this.queue.length ? EMPTY : this.queue[this.head++]!;
+      default:
+        return this.value;
+    }
+  }
 }
 
 interface SearchOutcome {

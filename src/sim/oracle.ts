@@ -35,8 +35,7 @@ export class Oracle {
   private committedEnd = 0;
   /** Operation ids that clients accepted, by seqno. */
   private acceptedIds = new Int32Array(4096);
-  /** Hashes at the seqnos up to which somebody committed, as they were then. */
-  private readonly boundaries: { seqno: number; hash: Uint8Array }[] = [];
+  private readonly boundaries = new Boundaries();
   private readonly refusedIds = new Set<number>();
   private readonly replicas: ReplicaWitness[] = [];
 
@@ -92,21 +91,9 @@ export class Oracle {
       if (accepted !== 0 && accepted !== id)
         this.violate(`committed operation ${id}, a client accepted ${accepted}`, witness.replica, seqno);
     }
+    this.committedEnd = Math.max(this.committedEnd, toSeqno);
     const hash = witness.view()?.hashAt(toSeqno);
-    if (hash === undefined) return;
-    if (toSeqno > this.committedEnd) {
-      this.committedEnd = toSeqno;
-      this.boundaries.push({ seqno: toSeqno, hash: hash.slice() });
-      return;
-    }
-    for (const other of this.replicas) {
-      if (other === undefined || other === witness || other.committedSeqno < toSeqno) continue;
-      const otherHash = other.view()?.hashAt(toSeqno);
-      if (otherHash !== undefined && Buffer.compare(hash, otherHash) !== 0) {
-        this.violate(`summary hash differs from that of replica ${other.replica}`, witness.replica, toSeqno);
-      }
-      break;
-    }
+    if (hash !== undefined) this.boundaries.note(toSeqno, hash, witness.replica);
   }
 
   /**
@@ -127,10 +114,9 @@ export class Oracle {
         this.violate(`committed log differs from that of replica ${reference.replica}`, witness.replica, ownEnd);
       }
     }
-    for (const { seqno, hash } of this.boundaries) {
-      if (seqno <= end && Buffer.compare(hash, view.hashAt(seqno)) !== 0)
-        this.violate("a committed hash has changed", reference.replica, seqno);
-    }
+    this.boundaries.compare(rows, end, (seqno, replica) =>
+      this.violate("what was committed here has changed: another summary hash", replica, seqno),
+    );
     for (let seqno = 1; seqno < this.acceptedIds.length; seqno++) {
       const id = this.acceptedIds[seqno]!;
       if (id !== 0 && (seqno > end || this.committedIds[seqno] !== id))
@@ -244,6 +230,30 @@ class ReplicaWitness implements Witness {
     for (; this.end < seqno; this.end++) {
       this.ids[this.end + 1] = 0;
       this.fingerprints[this.end + 1] = this.fingerprints[this.end]!;
+    }
+  }
+}
+
+/** Each replica's summary hash at each seqno up to which it committed, as it was then: 48 bytes an entry, seqno, replica and hash. */
+class Boundaries {
+  private bytes = Buffer.alloc(48 * 1024);
+  private count = 0;
+
+  note(seqno: number, hash: Uint8Array, replica: number): void {
+    if (48 * (this.count + 1) > this.bytes.length) this.bytes = Buffer.concat([this.bytes, Buffer.alloc(this.bytes.length)]);
+    const at = 48 * this.count++;
+    this.bytes.writeDoubleLE(seqno, at);
+    this.bytes[at + 8] = replica;
+    this.bytes.set(hash, at + 16);
+  }
+
+  /** `rows`: the committed log up to `end`, 48 bytes an entry, hash first. */
+  compare(rows: Uint8Array, end: number, differs: (seqno: number, replica: number) => void): void {
+    for (let at = 0; at < 48 * this.count; at += 48) {
+      const seqno = this.bytes.readDoubleLE(at);
+      if (seqno < 1 || seqno > end) continue;
+      const row = 48 * (seqno - 1);
+      if (this.bytes.compare(rows, row, row + 32, at + 16, at + 48) !== 0) differs(seqno, this.bytes[at + 8]!);
     }
   }
 }

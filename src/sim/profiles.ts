@@ -25,6 +25,9 @@ export interface FaultProfile {
   clockDriftPpm: number;
   /** Adversarial clients: reuse of a request number, different bytes to different replicas. */
   adversaries: boolean;
+  /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
+  multicastChance: number;
+  multicastSkewsUs: readonly number[];
   /** Virtual microseconds an operation: how far apart the workload spreads its operations. */
   paceUs: [number, number];
 }
@@ -44,6 +47,8 @@ const none: FaultProfile = {
   clockOffsetMs: 0,
   clockDriftPpm: 0,
   adversaries: false,
+  multicastChance: 0.8,
+  multicastSkewsUs: [0, 0, 0, 1, 1, -1],
   paceUs: [20, 60],
 };
 
@@ -75,6 +80,8 @@ const standard: FaultProfile = {
   clockOffsetMs: 200,
   clockDriftPpm: 500,
   adversaries: true,
+  multicastChance: 0.8,
+  multicastSkewsUs: [0, 0, 0, 1, 1, 20, -1],
   paceUs: [60, 160],
 };
 
@@ -91,6 +98,8 @@ const harsh: FaultProfile = {
   episodeUs: [5_000, 150_000],
   slowDelayUs: [5_000, 300_000],
   clockOffsetMs: 450,
+  multicastChance: 0.5,
+  multicastSkewsUs: [-1, 0, 1, 20, 200],
   paceUs: [100, 300],
 };
 
@@ -107,6 +116,8 @@ const mutation: FaultProfile = {
   slowDelayUs: [4_000, 120_000],
   clockOffsetMs: 0,
   clockDriftPpm: 0,
+  multicastChance: 0.5,
+  multicastSkewsUs: [-1, 0, 1, 20, 200],
   paceUs: [300, 1_200],
 };
 
@@ -166,7 +177,7 @@ export function drawFaults(profile: FaultProfile, prng: Prng, chaosUs: number): 
     clockOffsetMs: has() ? profile.clockOffsetMs : 0,
     clockDriftPpm: has() ? profile.clockDriftPpm : 0,
     adversaries: profile.adversaries && has(),
-    multicast: prng.chance(0.6),
-    multicastSkewUs: prng.pick([-1, 0, 1, 20, 200]),
+    multicast: prng.chance(profile.multicastChance),
+    multicastSkewUs: prng.pick(profile.multicastSkewsUs),
   };
 }

@@ -34,7 +34,7 @@ export function planClients(options: WorkloadOptions): ClientPlan[] {
   const { prng, clients, operations, startUs, chaosUs } = options;
   const plans: ClientPlan[] = [];
   for (let index = 0; index < clients; index++) {
-    const outstanding = index === 0 ? 1 : Math.min(options.window, prng.pick([1, 2, 4, 8, 16]));
+    const outstanding = index === 0 ? 1 : Math.min(options.window, prng.pick([1, 4, 8, 16, 32]));
     plans.push({ index, outstanding, ordered: prng.chance(0.3), misbehave: "none", crashAtUs: undefined, bursts: [] });
   }
   const crashed = options.crashes && clients > 2 && prng.chance(0.4) ? clients - 1 : -1;
@@ -43,7 +43,7 @@ export function planClients(options: WorkloadOptions): ClientPlan[] {
   const gridUs = prng.pick([1, 1, 100, 500]);
   for (let left = operations; left > 0; ) {
     const plan = prng.pick(plans);
-    const burst = Math.min(left, prng.between(1, plan.outstanding));
+    const burst = Math.min(left, prng.between(Math.ceil(plan.outstanding / 2), plan.outstanding));
     const offsetUs = Math.floor((prng.unit() * chaosUs) / gridUs) * gridUs;
     plan.bursts.push({ atUs: startUs + offsetUs, operations: burst });
     left -= burst;

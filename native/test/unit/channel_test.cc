@@ -200,7 +200,7 @@ TEST(channel_reject) {
   auto r = replica(0), c = client(1), c2 = client(2), op = oper(3);
   Frame frame(kFrameOverhead + 5);
   std::memcpy(frame.data() + kHeaderBytes, "hello", 5);
-  frame.resize(r->sealReject(frame.data(), 5, 7, c->salt()));
+  frame.resize(r->sealReject(frame.data(), 5, 77, c->salt()));
   for (int i = 0; i < 2; i++) {   // it leaves nothing behind, so it is never a replay
     const Opened o = open(*c, frame);
     CHECK_EQ(o.dropped, DropReason::None);
@@ -218,7 +218,7 @@ TEST(channel_reject) {
   CHECK_EQ(open(*r, frame).dropped, DropReason::WrongRole);
   std::memcpy(frame.data() + 16, op->salt().data(), 8);
   CHECK_EQ(open(*op, frame).dropped, DropReason::WrongRole);
-  CHECK_EQ(c->sealReject(frame.data(), 1, 7, c->salt()), 0u);
+  CHECK_EQ(c->sealReject(frame.data(), 1, 77, c->salt()), 0u);
   const uint32_t stream = introduce(*c, *r, Hello);
   const Frame viaStream = sealOne(*r, Reject, Target::back(stream), bodyOf(3));
   CHECK_EQ(open(*c, viaStream).dropped, DropReason::None);

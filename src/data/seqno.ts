@@ -2,7 +2,8 @@
 const TwoTo32 = 0x1_0000_0000;
 
 export function joinWords(lo: number, hi: number): number {
-  return hi * TwoTo32 + lo;
+  // Small numbers stay integers: a double would be an object on its way through a call.
+  return hi === 0 ? lo : hi * TwoTo32 + lo;
 }
 
 /** Reads a little-endian 64-bit number; exact up to 2^53. */

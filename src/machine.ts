@@ -8,7 +8,10 @@ export interface OperationContext {
 
 /** A state machine (Figure 6 of the paper, plus digest, snapshot and restore). It must be deterministic and synchronous. */
 export interface Machine {
-  /** Executes the operation at `seqno`, returns its result. `operation` is valid only during the call unless `copy: true`. */
+  /**
+   * Executes the operation at `seqno`, returns its result. `operation` is valid only during the call unless `copy: true`.
+   * One that throws must leave the state as it was: it is not rolled back.
+   */
   speculativelyExecute(seqno: number, operation: Buffer, context: OperationContext): Uint8Array | undefined | void;
   /**
    * Undoes the operations at toSeqno < seqno <= fromSeqno; afterwards the state is that of toSeqno.

@@ -110,6 +110,20 @@ describe("operations", () => {
   });
 });
 
+describe("every design and address family", () => {
+  it.each([
+    ["multicast", "127.0.0.1", (port: number) => ({ design: "multicast" as const, multicast: { group: "239.255.77.1", port } })],
+    ["unicast over IPv6", "::1", undefined],
+    ["multicast over IPv6", "::1", (port: number) => ({ design: "multicast" as const, multicast: { group: "ff15::7:1", port } })],
+  ])("%s", async (_name, host, network) => {
+    const group = await startGroup({ host, ...(network === undefined ? {} : { network }) });
+    const client = await group.connect();
+    await Promise.all(Array.from({ length: 100 }, (_, i) => client.invoke(bytes(`${i}`))));
+    await converged(group.replicas);
+    expect(group.machines.map((machine) => machine.log.length)).toEqual([100, 100, 100]);
+  });
+});
+
 describe("several in one process", () => {
   it("two groups and many clients share the sockets", async () => {
     const groups = [await startGroup(), await startGroup()];

@@ -102,11 +102,14 @@ describe("bootstrap", () => {
 });
 
 describe("replicas in Workers", () => {
-  it("serve, report and close; progress is read without asking", async () => {
+  it("serve beside one in the main thread, report and close; progress is read without asking", async () => {
     const cluster = await testCluster();
-    const replicas = await Promise.all(
-      [0, 1, 2].map((id) => createReplica({ cluster, id, machine: id === 0 ? counterModule.pathname : counterModule })),
-    );
+    const { default: counterMachine } = await import(counterModule.href);
+    const replicas = await Promise.all([
+      createReplica({ cluster, id: 0, machine: counterModule.pathname }),
+      createReplica({ cluster, id: 1, machine: counterMachine, thread: "main" }),
+      createReplica({ cluster, id: 2, machine: counterModule }),
+    ]);
     closeAfter(...replicas);
     await bootstrap({ cluster });
     const client = await connect({ cluster });

@@ -1,7 +1,6 @@
 /** Clusters of real replicas on loopback for the tests of the API. */
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { existsSync } from "node:fs";
 import {
   bootstrap,
   type Client,
@@ -14,15 +13,11 @@ import {
   type Replica,
 } from "squall";
 import { onTestFinished } from "vitest";
+import type { ClusterFile } from "../../src/config.js";
 import { echoMachine } from "./machines/echo.js";
 
 export const counterModule = new URL("../../dist/machines/counter.js", import.meta.url);
 export const echoModule = new URL("./machines/echo.js", import.meta.url);
-
-/** True where the addon has been built; the tests of this folder need it. */
-export const built =
-  existsSync(new URL("../../build/Release/squall.node", import.meta.url)) ||
-  existsSync(new URL(`../../prebuilds/${process.platform}-${process.arch}/squall.node`, import.meta.url));
 
 export async function freePorts(count: number): Promise<number[]> {
   const sockets = await Promise.all(
@@ -47,15 +42,20 @@ export interface TestClusterOptions {
   ports?: number[];
   secret?: Uint8Array;
   cluster?: string;
+  host?: string;
+  /** Given the first port that no replica has. */
+  network?: (port: number) => ClusterFile["network"];
 }
 
 /** The content of a cluster file on free ports, and the secret. */
 export async function clusterContent(options: TestClusterOptions = {}) {
   const ports = options.ports ?? (await freePorts(options.replicas ?? 3));
+  const network = options.network?.(Math.max(...ports) + 1);
   return {
     cluster: options.cluster ?? randomBytes(8).toString("hex"),
-    replicas: ports.map((port) => ({ host: "127.0.0.1", port })),
+    replicas: ports.map((port) => ({ host: options.host ?? "127.0.0.1", port })),
     limits: { logEntries: 65_536, logBytes: 256 * 1024 * 1024, ...options.limits },
+    ...(network === undefined ? {} : { network }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
   };
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The package's npm install hook: takes the prebuilt binary where it loads, else compiles. Downloads nothing.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,6 +22,8 @@ if (!checkout && !loads(prebuilt)) {
   const { buildNative } = await import("./build-native.mjs");
   try {
     await buildNative(["Release"]);
+    // What doesn't load here must not be tried before what does.
+    rmSync(prebuilt, { force: true });
   } catch (error) {
     console.error(`squall: ${error.message}`);
     process.exitCode = 1;

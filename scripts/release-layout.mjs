@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Lays out one npm package per platform under npm/: `npm run release:layout [-- <directory of binaries>]`.
-// The directory holds what the build machines made, as <platform>-<arch>/squall.node; default: prebuilds/.
+// Lays out one npm package per platform under npm/: `npm run release:layout -- <directory>`.
+// The directory holds what the build machines packed, as <platform>-<arch>/squall.node: the prebuilds/ folders of their tarballs.
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,7 +21,7 @@ const platforms = {
 
 const found = Object.keys(platforms).filter((platform) => existsSync(path.join(source, platform, "squall.node")));
 if (found.length === 0) {
-  console.error(`${source} holds no binary: run \`npm pack\` on each platform first and collect its prebuilds/ folder`);
+  console.error(`${source} holds no binary: run \`npm pack\` on each platform and collect the prebuilds/ folders of the tarballs`);
   process.exit(1);
 }
 

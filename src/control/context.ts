@@ -98,11 +98,13 @@ export class Context {
     let threshold: MergeRules["threshold"] = "majorityOfHighest";
     if (!this.guard(Guard.MergeThreshold)) threshold = "majorityOfAll";
     else if (!this.guard(Guard.MergeThresholdConstant)) threshold = "constant";
+    const committedPrefix = this.guard(Guard.CommittedPrefix);
     return {
       n: this.n,
       highestViews: this.guard(Guard.MergeHighestViews),
-      committedPrefix: this.guard(Guard.CommittedPrefix),
+      committedPrefix,
       threshold,
+      order: threshold === "majorityOfHighest" && committedPrefix ? "position" : "identity",
     };
   }
 

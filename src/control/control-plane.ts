@@ -269,7 +269,8 @@ export class ControlPlane {
 
   #onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
     if (!message) return false;
-    if (message.view !== this.#data.view || this.#data.status !== ReplicaStatus.Reconciliation) return true;
+    const merged = this.#data.status === ReplicaStatus.Normal && this.#context.guard(Guard.MergeOnce);
+    if (message.view !== this.#data.view || merged) return true;
     this.#prolong(nowUs);
     const leads = this.#context.leads;
     return leads ? this.#reconciliation.onFetchReply(nowUs, from, message) : this.#installer.onFetchReply(nowUs, from, message);

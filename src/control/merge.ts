@@ -42,10 +42,15 @@ export interface MergeRules {
   committedPrefix: boolean;
   /** floor(k/2)+1 of K; else a majority of all the logs received, or the constant ceil(f/2)+1. */
   threshold: "majorityOfHighest" | "majorityOfAll" | "constant";
+  /**
+   * Order of the appended operations. The protocol leaves it open and "position" disturbs least; it also keeps in place what all of
+   * K agree on, and so would hide that another rule is missing: test builds that switch one off append by "identity".
+   */
+  order: "position" | "identity";
 }
 
 export function mergeRules(n: number): MergeRules {
-  return { n, highestViews: true, committedPrefix: true, threshold: "majorityOfHighest" };
+  return { n, highestViews: true, committedPrefix: true, threshold: "majorityOfHighest", order: "position" };
 }
 
 function thresholdOf(rules: MergeRules, highest: number, all: number): number {
@@ -78,7 +83,9 @@ export function merge<Row extends MergeRow>(base: number, logs: readonly MergeLo
     kept.push(next);
   }
   const keptOperations = new Set(kept.map((row) => row.operation));
-  return { kept, appended: orderOperations(highest, kept.length, keptOperations), highest: replicas };
+  const appended = orderOperations(highest, keptOperations);
+  if (rules.order === "identity") appended.sort((a, b) => (a.operation < b.operation ? -1 : 1));
+  return { kept, appended, highest: replicas };
 }
 
 /** The entry at this index that at least `threshold` of the logs share. */

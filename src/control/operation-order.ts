@@ -24,9 +24,9 @@ function earlier<Row>(a: Candidate<Row>, b: Candidate<Row>): number {
   return a.index - b.index || a.replica - b.replica;
 }
 
-/** Every operation at or behind `from` in some log that is not in `known`, once. Of two with one identity the first in order stays. */
-export function orderOperations<Row extends MergeRow>(logs: readonly MergeLog<Row>[], from: number, known: ReadonlySet<string>): Row[] {
-  const candidates = collect(logs, from, known);
+/** Every operation of the logs that is not in `known`, once. Of two with one identity the first in order stays. */
+export function orderOperations<Row extends MergeRow>(logs: readonly MergeLog<Row>[], known: ReadonlySet<string>): Row[] {
+  const candidates = collect(logs, known);
   const ordered = [...candidates.values()].sort(earlier);
   const sessions = new Map<string, Candidate<Row>[]>();
   for (const candidate of ordered) {
@@ -34,21 +34,17 @@ export function orderOperations<Row extends MergeRow>(logs: readonly MergeLog<Ro
     if (list) list.push(candidate);
     else sessions.set(candidate.session, [candidate]);
   }
-  link(logs, from, candidates);
+  link(logs, candidates);
   const queues = new Map<string, Iterator<Candidate<Row>>>();
   for (const [session, list] of sessions) queues.set(session, sessionOrder(list).values());
   // Each place of the merged order goes to the session that holds it; which of its operations comes there is the session's own order.
   return ordered.map((place) => (queues.get(place.session)?.next().value ?? place).row);
 }
 
-function collect<Row extends MergeRow>(
-  logs: readonly MergeLog<Row>[],
-  from: number,
-  known: ReadonlySet<string>,
-): Map<string, Candidate<Row>> {
+function collect<Row extends MergeRow>(logs: readonly MergeLog<Row>[], known: ReadonlySet<string>): Map<string, Candidate<Row>> {
   const candidates = new Map<string, Candidate<Row>>();
   logs.forEach((log, l) => {
-    for (let index = from; index < log.rows.length; index++) {
+    for (let index = 0; index < log.rows.length; index++) {
       const row = log.rows[index] as Row;
       if (known.has(row.operation)) continue;
       const present = candidates.get(row.operation);
@@ -79,10 +75,10 @@ function collect<Row extends MergeRow>(
 }
 
 /** Links operations that follow each other within a session in some log, unless another log has them the other way round. */
-function link<Row extends MergeRow>(logs: readonly MergeLog<Row>[], from: number, candidates: Map<string, Candidate<Row>>): void {
+function link<Row extends MergeRow>(logs: readonly MergeLog<Row>[], candidates: Map<string, Candidate<Row>>): void {
   logs.forEach((log, l) => {
     const latest = new Map<string, Candidate<Row>>();
-    for (let index = from; index < log.rows.length; index++) {
+    for (let index = 0; index < log.rows.length; index++) {
       const candidate = candidates.get((log.rows[index] as Row).operation);
       if (!candidate || candidate.at.get(l) !== index) continue;
       const before = latest.get(candidate.session);

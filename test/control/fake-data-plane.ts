@@ -75,7 +75,8 @@ export class FakeDataPlane implements DataPlane {
     }
     if (this.status === ReplicaStatus.Recovery) return;
     if (!this.#operations.has(operationOf(record))) this.#push(record);
-    const seqno = this.entries.findLastIndex((entry) => operationOf(entry.record) === operationOf(record)) + 1;
+    const operation = operationOf(record);
+    const seqno = this.entries.findLastIndex((entry) => operationOf(entry.record) === operation) + 1;
     if (this.status === ReplicaStatus.Normal) this.answer(seqno, seqno);
   }
 

@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+import { ControlPlane } from "../../src/control/control-plane.js";
+import * as messages from "../../src/control/messages.js";
+import { MessageType } from "../../src/data/binding.js";
+import { Prng } from "../../src/sim/prng.js";
+import { FakeDataPlane } from "./fake-data-plane.js";
+import { timing } from "./group.js";
+
+const hash = new Uint8Array(32).map((_, i) => i + 1);
+const large = 2 ** 53 - 1;
+const rows = new Uint8Array(96).map((_, i) => i);
+
+const samples: { name: string; body: Uint8Array; decode: (body: Uint8Array) => unknown; message: unknown }[] = [
+  sample("SYNC", { view: 3, seqno: large }, messages.encodeSync, messages.decodeSync),
+  sample("SYNC-REPLY, COMMIT, IN-VIEW", { view: large, seqno: 7, hash }, messages.encodePosition, messages.decodePosition),
+  sample(
+    "START-RECONCILIATION",
+    { view: 2 ** 40, incarnation: 5, recovering: true },
+    messages.encodeStartReconciliation,
+    messages.decodeStartReconciliation,
+  ),
+  sample(
+    "RECONCILE",
+    { view: 9, lastNormalView: 8, mode: 1, incarnation: 2, committed: 10, committedHash: hash, end: 40, vector: [1, 2, 3], rows },
+    messages.encodeReconcile,
+    messages.decodeReconcile,
+  ),
+  sample(
+    "START-VIEW",
+    { view: 9, mode: 0, mask: 5, base: 10, baseHash: hash, end: 12, minVector: [1, 1, 1], maxVector: [1, 2, 1], rows },
+    messages.encodeStartView,
+    messages.decodeStartView,
+  ),
+  sample("START-VIEW-REQUEST", 12, messages.encodeStartViewRequest, messages.decodeStartViewRequest),
+  sample(
+    "FETCH",
+    {
+      view: 9,
+      what: 1,
+      ranges: [
+        { from: 1, to: 3 },
+        { from: 9, to: large },
+      ],
+    },
+    messages.encodeFetch,
+    messages.decodeFetch,
+  ),
+  sample("FETCH-REPLY with rows", { view: 9, what: 0, from: 4, rows }, messages.encodeFetchReply as never, messages.decodeFetchReply),
+  sample(
+    "FETCH-REPLY with records",
+    {
+      view: 9,
+      what: 1,
+      records: [
+        { seqno: 4, record: hash },
+        { seqno: 6, record: new Uint8Array(0) },
+      ],
+    },
+    messages.encodeFetchReply as never,
+    messages.decodeFetchReply,
+  ),
+];
+
+function sample<T>(name: string, message: T, encode: (message: T) => Uint8Array, decode: (body: Uint8Array) => unknown) {
+  return { name, message, body: encode(message), decode };
+}
+
+describe.each(samples)("$name", ({ body, decode, message }) => {
+  it("survives a round trip", () => {
+    expect(decode(new Uint8Array(body))).toEqual(message);
+  });
+
+  it("keeps nothing of the bytes it was decoded from", () => {
+    const lent = Buffer.from(body);
+    const decoded = decode(lent);
+    lent.fill(0xff);
+    expect(decoded).toEqual(message);
+  });
+
+  it("is refused when cut short or followed by more", () => {
+    for (let length = 0; length < body.length; length++) expect(decode(body.subarray(0, length))).toBeUndefined();
+    expect(decode(Buffer.concat([body, Buffer.alloc(1)]))).toBeUndefined();
+  });
+});
+
+describe("well-formed bytes with impossible contents", () => {
+  it("refuses a number above 2^53", () => {
+    expect(messages.decodeSync(Buffer.alloc(16, 0xff))).toBeUndefined();
+  });
+
+  it("refuses a RECONCILE whose last normal view is not below its view", () => {
+    const message = {
+      view: 4,
+      lastNormalView: 4,
+      mode: 0,
+      incarnation: 1,
+      committed: 0,
+      committedHash: hash,
+      end: 0,
+      vector: [1],
+      rows: new Uint8Array(0),
+    };
+    expect(messages.decodeReconcile(messages.encodeReconcile(message))).toBeUndefined();
+    expect(messages.decodeReconcile(messages.encodeReconcile({ ...message, lastNormalView: 3, committed: 1 }))).toBeUndefined();
+  });
+
+  it("refuses more rows than the log has entries", () => {
+    const start = { view: 4, mode: 0, mask: 1, base: 5, baseHash: hash, end: 6, minVector: [1], maxVector: [1], rows };
+    expect(messages.decodeStartView(messages.encodeStartView(start))).toBeUndefined();
+  });
+});
+
+describe("a control plane fed garbage", () => {
+  it("never throws and says that it was garbage", () => {
+    const prng = new Prng(7, "garbage");
+    const data = new FakeDataPlane();
+    const plane = new ControlPlane({ replica: 1, n: 3, timing }, data);
+    for (let i = 0; i < 20_000; i++) {
+      const { body } = samples[prng.u32() % samples.length] as { body: Uint8Array };
+      const bytes = Buffer.from(body.subarray(0, prng.u32() % (body.length + 1)));
+      for (let flips = prng.u32() % 4; flips > 0 && bytes.length > 0; flips--) bytes[prng.u32() % bytes.length] = prng.u32() % 256;
+      plane.onFrame(i, prng.u32() % 4, 30 + (prng.u32() % 14), bytes);
+      if (i % 50 === 0) plane.onTimer(i);
+    }
+    expect(plane.onFrame(0, 0, MessageType.Sync, Buffer.alloc(15))).toBe(data.failures.length > 0);
+  });
+
+  it("refuses unknown types, unknown senders and messages to the wrong role", () => {
+    const plane = new ControlPlane({ replica: 1, n: 3, timing }, new FakeDataPlane());
+    const sync = messages.encodeSync({ view: 0, seqno: 0 });
+    const position = messages.encodePosition({ view: 0, seqno: 0, hash });
+    expect(plane.onFrame(0, 0, 99, sync)).toBe(false);
+    expect(plane.onFrame(0, 0, MessageType.Fault, sync)).toBe(false);
+    expect(plane.onFrame(0, 3, MessageType.Sync, sync)).toBe(false);
+    expect(plane.onFrame(0, 1, MessageType.Sync, sync)).toBe(false);
+    expect(plane.onFrame(0, 2, MessageType.Sync, sync)).toBe(false); // only the leader of the view sends it
+    expect(plane.onFrame(0, 0, MessageType.Sync, sync)).toBe(true);
+    expect(plane.onFrame(0, 0, MessageType.SyncReply, position)).toBe(false); // and only the leader gets these
+    expect(plane.onFrame(0, 0, MessageType.InView, position)).toBe(false);
+    expect(plane.onFrame(0, 2, MessageType.Commit, position)).toBe(false);
+  });
+});

@@ -81,6 +81,7 @@ export class ReplicaHost {
   #bootRecord: Uint8Array | undefined;
   #announceUs = 0;
   #armedUs = Number.POSITIVE_INFINITY;
+  #progressSeqno = 0;
   #digestUs = Number.NEGATIVE_INFINITY;
   #digest: string | undefined;
   #broken: string | undefined;
@@ -349,6 +350,7 @@ export class ReplicaHost {
     if (this.machine.failure !== undefined) return;
     this.#onEvent({ type: "resumed", replica: this.id, seqno });
     this.#setHalted(false);
+    this.data.commitExecuted();
   }
 
   #onInstalled(view: number, rolledBack: number, installed: number): void {
@@ -377,6 +379,13 @@ export class ReplicaHost {
   }
 
   #arm(): void {
+    // Ticks cost a crossing each: asked for only where the control plane, or a commit that waits for execution, needs one.
+    const { data } = this;
+    const progressSeqno = data.executed < data.committed ? 0 : this.control.progressSeqno();
+    if (progressSeqno !== this.#progressSeqno) {
+      this.#progressSeqno = progressSeqno;
+      this.engine.setProgressAt(progressSeqno);
+    }
     let dueUs = Math.min(this.control.nextDeadlineUs(), this.#faults.nextDeadlineUs());
     if (this.data.status === ReplicaStatus.Recovery) dueUs = Math.min(dueUs, this.#announceUs);
     // An earlier timer that is on its way will find out.

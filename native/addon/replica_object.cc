@@ -112,6 +112,11 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (engine_) engine_->setTimer(at >= 1.8e19 || at != at ? ~0ull : static_cast<uint64_t>(at < 0 ? 0 : at));
     return info.Env().Undefined();
   }
+  Napi::Value SetProgressAt(const Napi::CallbackInfo& info) {
+    const double at = number(info, 0);
+    if (engine_) engine_->setProgressAt(at >= 1.8e19 ? ~0ull : static_cast<uint64_t>(at < 0 ? 0 : at));
+    return info.Env().Undefined();
+  }
   Napi::Value Bootstrap(const Napi::CallbackInfo& info) {
     Bytes life;
     LifeId id;
@@ -267,7 +272,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
 Napi::Function defineReplicaEngine(Napi::Env env) {
   using O = ReplicaObject;
   return O::DefineClass(env, "ReplicaEngine", {
-      O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("setTimer", &O::SetTimer), O::InstanceMethod("bootstrap", &O::Bootstrap),
+      O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("setTimer", &O::SetTimer), O::InstanceMethod("setProgressAt", &O::SetProgressAt), O::InstanceMethod("bootstrap", &O::Bootstrap),
       O::InstanceMethod("lifeId", &O::Life), O::InstanceMethod("freeze", &O::Freeze), O::InstanceMethod("install", &O::Install),
       O::InstanceMethod("commitTo", &O::CommitTo), O::InstanceMethod("answer", &O::Answer), O::InstanceMethod("hashAt", &O::HashAt),
       O::InstanceMethod("suffixRows", &O::SuffixRows), O::InstanceMethod("record", &O::Record),

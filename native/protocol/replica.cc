@@ -232,7 +232,7 @@ void Replica::onBatchEnd() {
 }
 
 void Replica::deliverControl() {
-  const bool progressed = progressed_;
+  const bool progressed = progressed_ && log_.end() >= progressAt_;
   progressed_ = false;
   if (!control_.empty()) {
     // A verb of the control plane may receive nothing new in here: the fabric delivers between calls only.

@@ -89,6 +89,8 @@ class Replica final : public fabric::Receiver {
   void sendToStream(uint32_t stream, MessageType type, Bytes body);
   void setHalted(bool halted);
   void setTimer(uint64_t atUs) { fabric_->setTimer(this, atUs); }
+  /// The control plane is told of the log's growth only from this seqno on.
+  void setProgressAt(uint64_t seqno) { progressAt_ = seqno; }
   void flush();
   uint64_t nowUs() const { return fabric_->nowUs(this); }
 
@@ -137,6 +139,7 @@ class Replica final : public fabric::Receiver {
   uint64_t view_ = 0, lastNormalView_ = 0, executed_ = 0, committed_ = 0;
   bool hasLife_ = false, halted_ = false, closed_ = false, executing_ = false, progressed_ = false;
   uint32_t epoch_ = 0;
+  uint64_t progressAt_ = 0;
   uint64_t clockLimitUs_ = 0;          // wall clock of this batch + the allowed skew
   uint64_t rejectWindowUs_ = 0;
   uint32_t rejects_ = 0;

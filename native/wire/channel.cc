@@ -223,7 +223,9 @@ void Channels::open(Bytes datagram, const fabric::Address& from, Opened& out) {
   if (out.dropped != DropReason::None) return;
   Stream& stream = s.streams.at(out.stream);
   // A frame held back and sent on by somebody else must not turn our answers to a former address.
-  if (stream.window.newest() == header.counter) stream.info.address = from;
+  // Requests don't tell where the client is: under the serialized design they come from the relay.
+  const bool direct = out.type != MessageType::Request || stream.info.address.family == 0;
+  if (direct && stream.window.newest() == header.counter) stream.info.address = from;
 
   out.body = {s.plain.get(), header.length - kFrameOverhead};
   if (!(header.type & kFragmentBit)) {

@@ -120,6 +120,11 @@ export class ControlPlane {
     else if (this.#runs) this.#enter(nowUs, () => this.#sync.onProgress(nowUs));
   }
 
+  /** The log end from which onProgress must be called again; growth below it changes nothing here. */
+  progressSeqno(): number {
+    return this.#sync.progressSeqno;
+  }
+
   /** When onTimer is due; Infinity while idle. */
   nextDeadlineUs(): number {
     if (!this.#runs) return Never;

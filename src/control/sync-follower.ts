@@ -78,6 +78,10 @@ export class SyncFollower {
     }
   }
 
+  get progressSeqno(): number {
+    return this.#awaited[0]?.seqno ?? Number.POSITIVE_INFINITY;
+  }
+
   onTimer(nowUs: number): void {
     const first = this.#awaited[0];
     if (first && nowUs >= this.deadlineUs) this.#host.reconcile(nowUs, `entry ${first.seqno} did not arrive`);

@@ -50,6 +50,12 @@ export class SyncLeader {
     if (data.logEnd - this.#syncedTo >= this.#context.syncEvery) this.syncNow(nowUs);
   }
 
+  get progressSeqno(): number {
+    const { data, superquorum, syncEvery } = this.#context;
+    if (superquorum === 1 || this.#uncoveredUs === Number.POSITIVE_INFINITY) return data.logEnd + 1;
+    return Math.max(this.#syncedTo + syncEvery, data.logEnd + 1);
+  }
+
   /** A SYNC for the whole log, if any of it is uncommitted. */
   syncNow(nowUs: number): void {
     const { data } = this.#context;

@@ -57,6 +57,13 @@ export class Sync {
     else this.#follower.onProgress(nowUs);
   }
 
+  /** The log end that the next onProgress must not miss. */
+  get progressSeqno(): number {
+    const { data } = this.#context;
+    if (data.status !== ReplicaStatus.Normal || this.#markUs === Never) return data.logEnd + 1;
+    return this.#context.leads ? this.leader.progressSeqno : this.#follower.progressSeqno;
+  }
+
   onSync(nowUs: number, message: SyncMessage): void {
     this.#follower.onSync(nowUs, message);
   }

@@ -124,13 +124,15 @@ export interface ReplicaUpcalls {
   onControl(type: number, from: number, stream: number, body: Uint8Array): void;
   /** A client complains about an operation that is in the log as speculative at `seqno` (0: not in the log). */
   onComplaint(session: number, seqno: number): void;
-  /** After each batch that appended, and when the timer set by setTimer has come. */
+  /** After a batch that appended (see setProgressAt), and when the timer set by setTimer has come. */
   onTick(nowUs: number): void;
 }
 
 export interface NativeReplicaEngine {
   nowUs(): number;
   setTimer(atUs: number): void;
+  /** onTick after a batch that appended comes only once the log has this seqno (0: after each); a timer's always comes. */
+  setProgressAt(seqno: number): void;
   /** Enters NORMAL in view 0 of this life. Only from RECOVERY with an empty log. */
   bootstrap(lifeId: Uint8Array): void;
   lifeId(): Uint8Array | undefined;

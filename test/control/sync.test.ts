@@ -35,7 +35,7 @@ describe("synchronization", () => {
     const group = new Group({ n: 3 });
     for (let i = 1; i <= 6_000; i++) {
       group.request(makeRecord(1, i));
-      if (i % 10 === 0) group.runFor(50);
+      if (i % 10 === 0) group.runFor(250);
     }
     expect(group.plane(0).snapshot.syncPeriodUs).toBeLessThan(20 * ms);
     expect(group.replica(0).logEnd - group.replica(0).committed).toBeLessThan(2_000);

@@ -76,6 +76,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     napi_value argument, result;
     uint32_t done = 0;
     if (!scope.ok() || napi_create_uint32(upcalls_.env(), count, &argument) != napi_ok) return 0;
+    const Inside inside(inUpcall_);
     if (upcalls_.call(onExecute_, 1, &argument, &result)) napi_get_value_uint32(upcalls_.env(), result, &done);
     return done;
   }
@@ -87,6 +88,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
         napi_create_double(env, static_cast<double>(frame.sender), &arguments[1]) != napi_ok ||
         napi_create_uint32(env, frame.stream, &arguments[2]) != napi_ok ||
         napi_create_buffer_copy(env, frame.body.size(), frame.body.data(), nullptr, &arguments[3]) != napi_ok) return;
+    const Inside inside(inUpcall_);
     upcalls_.call(onControl_, 4, arguments);
   }
   void complaint(uint64_t session, uint64_t seqno) override {
@@ -96,12 +98,14 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     // A session's id in a double: only a key for rate limits.
     if (!scope.ok() || napi_create_double(env, static_cast<double>(session >> 11), &arguments[0]) != napi_ok ||
         napi_create_double(env, static_cast<double>(seqno), &arguments[1]) != napi_ok) return;
+    const Inside inside(inUpcall_);
     upcalls_.call(onComplaint_, 2, arguments);
   }
   void tick(uint64_t nowUs) override {
     const Scope scope(upcalls_.env());
     napi_value argument;
     if (!scope.ok() || napi_create_double(upcalls_.env(), static_cast<double>(nowUs), &argument) != napi_ok) return;
+    const Inside inside(inUpcall_);
     upcalls_.call(onTick_, 1, &argument);
   }
 
@@ -232,12 +236,18 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (engine_ && !closed_) {
       closed_ = true;
       engine_->close();
+      if (!inUpcall_) engine_->discard();
       Unref();
     }
     return info.Env().Undefined();
   }
 
  private:
+  struct Inside {
+    explicit Inside(int& depth) : depth(depth) { depth++; }
+    ~Inside() { depth--; }
+    int& depth;
+  };
   static double number(const Napi::CallbackInfo& info, size_t i) { return info[i].IsNumber() ? info[i].As<Napi::Number>().DoubleValue() : 0; }
   static uint64_t seqno(const Napi::CallbackInfo& info, size_t i) { const double d = number(info, i); return d > 0 ? static_cast<uint64_t>(d) : 0; }
   bool inLog(uint64_t s) const { return engine_ && s >= 1 && s <= engine_->log().end(); }
@@ -265,6 +275,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   std::unique_ptr<protocol::Replica> engine_;
   fabric::UdpFabric* udp_ = nullptr;      // null on the loop
   bool closed_ = false;
+  int inUpcall_ = 0;
 };
 
 }  // namespace

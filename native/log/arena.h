@@ -20,6 +20,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   bool ok() const { return base_ != nullptr; }
+  /// Gives the pages back to the system; what is read from now on is zero.
+  void discard() { if (base_) madvise(base_, size_, MADV_DONTNEED); }
   /// Zeroed room for `count` values, aligned to 64 bytes; null when the arena is too small.
   template <class T> T* take(size_t count) {
     const size_t at = (used_ + 63) & ~size_t{63};

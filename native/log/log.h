@@ -60,6 +60,8 @@ class Log {
   Entry& append(Bytes record, uint64_t clockUs, uint64_t view);
   /// Stores a result; false when the ring is full.
   bool setResult(uint64_t seqno, wire::ResultStatus status, Bytes result);
+  /// After the engine was closed: the memory goes at once, not when the object does.
+  void discard() { end_ = top_ = 0; arena_.discard(); }
   /// Forgets all entries above `seqno`.
   void truncateTo(uint64_t seqno);
 

@@ -76,6 +76,8 @@ class Replica final : public fabric::Receiver {
   void onDatagram(const fabric::Datagram& datagram) override;
   void onBatchEnd() override;
   void onTimer() override;
+  /// Frees the log's memory of a closed engine; not inside one of its upcalls.
+  void discard() { if (closed_) log_.discard(); }
 
   // the control plane's verbs
   bool bootstrap(const LifeId& life);

@@ -26,7 +26,7 @@ export const StatusWord = {
   FramesReceived: 16,
   FramesSent: 17,
   Batches: 18,
-  LoopDelayUs: 19,
+  LoopDelayUs: 19,        // written by the host: how late the last timer came
   Reconciliations: 20,    // written by the control plane: reconciliations installed
   SyncsSent: 21,          // written by the control plane
   Complaints: 22,
@@ -183,7 +183,7 @@ export interface ClientEngineOptions {
   ordered: boolean;
   minRetryMs: number;
   maxRetryMs: number;
-  /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length. */
+  /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length, 3 spare. */
   requestRows: Uint32Array;
   arena: Uint8Array;
   /** Completions: ClientRow. Results lie in `results`. */

@@ -234,6 +234,7 @@ export class ReplicaHost {
     this.data.commitExecuted();
     this.control.onProgress(nowUs);
     if (nowUs >= this.#armedUs) {
+      this.words[StatusWord.LoopDelayUs] = nowUs - this.#armedUs;
       this.#armedUs = Number.POSITIVE_INFINITY;
       if (nowUs >= this.control.nextDeadlineUs()) this.control.onTimer(nowUs);
       this.#faults.onTimer(nowUs);

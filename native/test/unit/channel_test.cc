@@ -227,8 +227,8 @@ TEST(channel_reject) {
 TEST(channel_address_follows_the_newest_frame) {
   auto r = replica(0), c = client(1);
   fabric::Address a{.family = 4, .port = 1}, b{.family = 4, .port = 2};
-  const Frame first = sealOne(*c, Request, Target::all(), {}), second = sealOne(*c, Request, Target::all(), {}),
-              third = sealOne(*c, Request, Target::all(), {});
+  const Frame first = sealOne(*c, Hello, Target::all(), {}), second = sealOne(*c, Hello, Target::all(), {}),
+              third = sealOne(*c, Hello, Target::all(), {});
   const uint32_t s = open(*r, first, a).stream;
   CHECK(r->stream(s).address == a);
   CHECK_EQ(open(*r, third, b).stream, s);
@@ -236,6 +236,8 @@ TEST(channel_address_follows_the_newest_frame) {
   open(*r, second, a);     // late: held back and sent on from elsewhere, perhaps
   CHECK(r->stream(s).address == b);
   open(*r, third, a);      // a replay
+  CHECK(r->stream(s).address == b);
+  open(*r, sealOne(*c, Request, Target::all(), {}), a);   // perhaps by way of a relay
   CHECK(r->stream(s).address == b);
 }
 

@@ -9,6 +9,7 @@ import { SquallError } from "../errors.js";
 import type { Machine } from "../machine.js";
 import { type ReplicaReport, readProgress } from "../status.js";
 import {
+  dropReasons,
   MessageType,
   type NativeAddress,
   type NativeBinding,
@@ -59,6 +60,8 @@ export interface ReplicaHostOptions {
 export function newStatusWords(): Float64Array {
   return new Float64Array(new SharedArrayBuffer(StatusWord.Count * Float64Array.BYTES_PER_ELEMENT));
 }
+
+const BadBodyWord = StatusWord.DropBase + dropReasons.indexOf("badBody");
 
 export class ReplicaHost {
   readonly id: number;
@@ -116,7 +119,7 @@ export class ReplicaHost {
       onInstalled: (view, rolledBack, installed) => this.#onInstalled(view, rolledBack, installed),
       onFail: (message) => this.#fail(message),
     });
-    this.control = new ControlPlane({ replica: id, n, timing: cluster.timing, guardsOff: options.guardsOff ?? 0 }, this.data);
+    this.control = new ControlPlane({ replica: id, n, timing: cluster.timing, guardsOff: options.binding.mutations ? (options.guardsOff ?? 0) : 0 }, this.data);
     this.#faults = new FaultAgreement(id, n, {
       send: (to, body) => this.engine.send(to, MessageType.Fault, body),
       executed: () => this.data.executed,
@@ -273,7 +276,7 @@ export class ReplicaHost {
         this.#faults.onMessage(nowUs, from, body);
         break;
       default:
-        this.control.onFrame(nowUs, from, type, body);
+        if (!this.control.onFrame(nowUs, from, type, body)) (this.words[BadBodyWord] as number) += 1;
     }
     if (!this.#stopped()) this.#arm();
   }

@@ -7,6 +7,7 @@ import {
   type ClientEngineOptions,
   ClientState,
   type ClientUpcalls,
+  Guard,
   MessageType,
   type NativeAddress,
   type NativeBinding,
@@ -91,7 +92,7 @@ export class SimulatedCluster {
     this.machines.push(machine);
     this.hosts.push(
       new ReplicaHost({
-        binding,
+        binding: withGuards(binding, guardsOff),
         fabric: this.hub,
         loopPort: this.replicaPorts[id]!,
         cluster: this.cluster,
@@ -198,6 +199,16 @@ const compared: [string, number][] = [
   ["mode", StatusWord.Mode],
   ["log end", StatusWord.LogEnd],
 ];
+
+/** Without the operation's bytes in the log's hash, the control plane must leave them out too: it computes the same chain. */
+function withGuards(binding: NativeBinding, guardsOff: number): NativeBinding {
+  if ((guardsOff & Guard.HashOperation) === 0) return binding;
+  const summaryHash = (previous: Uint8Array, record: Uint8Array) => binding.summaryHash(previous, record.subarray(0, RECORD_HEADER_BYTES));
+  return Object.create(binding, { summaryHash: { value: summaryHash } }) as NativeBinding;
+}
+
+/** A request's inner bytes up to the operation (native/wire/records.h). */
+const RECORD_HEADER_BYTES = 40;
 
 /** The adversaries' native option goes in where the engine is made, so that the shipped host need not know of it. */
 function withMisbehaviour(binding: NativeBinding, misbehave: Misbehaviour): NativeBinding {

@@ -118,7 +118,7 @@ const mutation: FaultProfile = {
   clockDriftPpm: 0,
   multicastChance: 0.5,
   multicastSkewsUs: [-1, 0, 1, 20, 200],
-  paceUs: [300, 1_200],
+  paceUs: [300, 6_000],
 };
 
 export const profiles: Readonly<Record<string, FaultProfile>> = { none, light, default: standard, harsh, mutation };

@@ -16,7 +16,7 @@ export interface FaultEvent {
   apply(hub: NativeLoopHub): void;
 }
 
-export type EpisodeKind = "partition" | "isolation" | "asymmetricPartition" | "pause" | "slowPath" | "lossyPath";
+export type EpisodeKind = "partition" | "rollingPartition" | "isolation" | "asymmetricPartition" | "pause" | "slowPath" | "lossyPath";
 
 export interface Schedule {
   events: FaultEvent[];
@@ -46,18 +46,28 @@ export function drawPath(faults: DrawnFaults, prng: Prng): LoopPath {
   };
 }
 
-/** Draws the episodes of [startUs, startUs + chaosUs) and the clocks. `paths` holds the undisturbed paths by "from>to". */
-export function drawSchedule(
-  prng: Prng,
-  profile: FaultProfile,
-  faults: DrawnFaults,
-  ports: Ports,
-  paths: Map<number, LoopPath>,
-  startUs: number,
-  chaosUs: number,
-): Schedule {
-  const counts: Schedule["counts"] = {
+/** What a schedule is drawn from; all times in virtual microseconds. */
+export interface ScheduleOptions {
+  prng: Prng;
+  profile: FaultProfile;
+  faults: DrawnFaults;
+  ports: Ports;
+  /** The undisturbed paths, by pathKey. */
+  paths: Map<number, LoopPath>;
+  startUs: number;
+  chaosUs: number;
+}
+
+/** Draws the clocks and the episodes of [startUs, startUs + chaosUs). */
+export function drawSchedule(options: ScheduleOptions): Schedule {
+  return new ScheduleDrawer(options).draw();
+}
+
+class ScheduleDrawer {
+  private readonly events: FaultEvent[] = [];
+  private readonly counts: Schedule["counts"] = {
     partition: 0,
+    rollingPartition: 0,
     isolation: 0,
     asymmetricPartition: 0,
     pause: 0,
@@ -65,95 +75,121 @@ export function drawSchedule(
     lossyPath: 0,
     clockSkew: 0,
   };
-  const events: FaultEvent[] = [];
-  const endUs = startUs + chaosUs;
-  const all = [...ports.replicas, ...ports.clients];
-  const network = new Blocks();
+  private readonly network = new Blocks();
+  private readonly all: number[];
+  private readonly endUs: number;
 
-  for (const port of all) {
-    if (faults.clockOffsetMs === 0 && faults.clockDriftPpm === 0) break;
-    const offsetUs = prng.between(-faults.clockOffsetMs, faults.clockOffsetMs) * 1000;
-    const driftPpm = prng.between(-faults.clockDriftPpm, faults.clockDriftPpm);
-    const atUs = prng.chance(0.7) ? startUs : startUs + prng.below(chaosUs);
-    events.push({
-      atUs,
-      what: `clock of port ${port} off by ${offsetUs} us, ${driftPpm} ppm`,
-      apply: (hub) => hub.setClock(port, offsetUs, driftPpm),
-    });
-    counts.clockSkew++;
+  constructor(private readonly options: ScheduleOptions) {
+    this.all = [...options.ports.replicas, ...options.ports.clients];
+    this.endUs = options.startUs + options.chaosUs;
   }
 
-  const kinds: EpisodeKind[] = [];
-  if (faults.partitions) kinds.push("partition", "isolation");
-  if (faults.asymmetricPartitions) kinds.push("asymmetricPartition", "asymmetricPartition");
-  if (faults.pauses) kinds.push("pause");
-  if (faults.slowPaths) kinds.push("slowPath", "slowPath");
-  if (faults.lossyPaths) kinds.push("lossyPath");
-  for (let episode = 0; episode < faults.episodes && kinds.length > 0; episode++) {
-    const kind = prng.pick(kinds);
-    const fromUs = startUs + prng.below(chaosUs);
-    const untilUs = Math.min(endUs, fromUs + prng.spread(Math.max(1, profile.episodeUs[0]), Math.max(1, profile.episodeUs[1])));
-    counts[kind]++;
-    switch (kind) {
-      case "partition": {
-        const side = new Set(all.filter(() => prng.chance(0.5)));
-        block(
-          fromUs,
-          untilUs,
-          all.filter((port) => side.has(port)),
-          all.filter((port) => !side.has(port)),
-          true,
-        );
-        break;
-      }
-      case "isolation": {
-        const replica = prng.pick(ports.replicas);
-        // Half of the time its clients still reach it: it goes on answering in a view that is past.
-        const others = prng.chance(0.5) ? ports.replicas : all;
-        block(
-          fromUs,
-          untilUs,
-          [replica],
-          others.filter((port) => port !== replica),
-          true,
-        );
-        break;
-      }
-      case "asymmetricPartition": {
-        const from = prng.pick(all);
-        const to = prng.shuffle(all.filter((port) => port !== from)).slice(0, prng.between(1, all.length - 1));
-        const outward = prng.chance(0.5);
-        block(fromUs, untilUs, outward ? [from] : to, outward ? to : [from], false);
-        break;
-      }
-      case "pause": {
-        const port = prng.chance(0.8) ? prng.pick(ports.replicas) : prng.pick(all);
-        events.push({ atUs: fromUs, what: `pause port ${port} until ${untilUs}`, apply: (hub) => hub.pause(port, untilUs) });
-        break;
-      }
-      default: {
-        const from = prng.pick(all);
-        const to = prng.pick(ports.replicas.includes(from) ? all.filter((port) => port !== from) : ports.replicas);
-        const key = pathKey(from, to);
-        const usual = paths.get(key) ?? cleanPath;
-        const changed: LoopPath =
-          kind === "slowPath"
-            ? { ...usual, baseDelayUs: prng.spread(Math.max(1, profile.slowDelayUs[0]), Math.max(1, profile.slowDelayUs[1])) }
-            : { ...usual, lossPpm: prng.pick([100_000, 300_000, 700_000]) };
-        events.push({
-          atUs: fromUs,
-          what: `${kind} ${from} to ${to}: ${JSON.stringify(changed)}`,
-          apply: (hub) => network.setPath(hub, from, to, changed),
-        });
-        events.push({ atUs: untilUs, what: `${kind} ${from} to ${to} ends`, apply: (hub) => network.setPath(hub, from, to, usual) });
-      }
+  draw(): Schedule {
+    const { prng, profile, faults, startUs, chaosUs } = this.options;
+    this.clocks();
+    const kinds: EpisodeKind[] = [];
+    if (faults.partitions) kinds.push("partition", "rollingPartition", "isolation");
+    if (faults.asymmetricPartitions) kinds.push("asymmetricPartition", "asymmetricPartition");
+    if (faults.pauses) kinds.push("pause");
+    if (faults.slowPaths) kinds.push("slowPath", "slowPath");
+    if (faults.lossyPaths) kinds.push("lossyPath");
+    for (let episode = 0; episode < faults.episodes && kinds.length > 0; episode++) {
+      const kind = prng.pick(kinds);
+      const fromUs = startUs + prng.below(chaosUs);
+      const untilUs = Math.min(this.endUs, fromUs + prng.spread(Math.max(1, profile.episodeUs[0]), Math.max(1, profile.episodeUs[1])));
+      this.counts[kind]++;
+      this[kind](fromUs, untilUs);
+    }
+    // Stable: what was drawn first comes first at equal times.
+    this.events.sort((a, b) => a.atUs - b.atUs);
+    return { events: this.events, counts: this.counts };
+  }
+
+  private clocks(): void {
+    const { prng, faults, startUs, chaosUs } = this.options;
+    if (faults.clockOffsetMs === 0 && faults.clockDriftPpm === 0) return;
+    for (const port of this.all) {
+      const offsetUs = prng.between(-faults.clockOffsetMs, faults.clockOffsetMs) * 1000;
+      const driftPpm = prng.between(-faults.clockDriftPpm, faults.clockDriftPpm);
+      const atUs = prng.chance(0.7) ? startUs : startUs + prng.below(chaosUs);
+      this.at(atUs, `clock of port ${port} off by ${offsetUs} us, ${driftPpm} ppm`, (hub) => hub.setClock(port, offsetUs, driftPpm));
+      this.counts.clockSkew++;
     }
   }
-  // Stable: what was drawn first comes first at equal times.
-  events.sort((a, b) => a.atUs - b.atUs);
-  return { events, counts };
 
-  function block(fromUs: number, untilUs: number, from: number[], to: number[], bothWays: boolean): void {
+  /** Two sides of replicas and clients. */
+  partition(fromUs: number, untilUs: number): void {
+    const side = new Set(this.all.filter(() => this.options.prng.chance(0.5)));
+    const inside = this.all.filter((port) => side.has(port));
+    const outside = this.all.filter((port) => !side.has(port));
+    this.block(fromUs, untilUs, inside, outside, true);
+  }
+
+  /**
+   * One grouping of the replicas after the other, clients reaching all of them: quorums that overlap as little as they may, each
+   * with members that missed what the one before decided.
+   */
+  rollingPartition(fromUs: number): void {
+    const { prng, ports, profile } = this.options;
+    let beginUs = fromUs;
+    for (let step = prng.between(2, 6); step > 0 && beginUs < this.endUs; step--) {
+      const longestUs = Math.max(profile.episodeUs[0] + 1, profile.episodeUs[1] / 2);
+      const stopUs = Math.min(this.endUs, beginUs + prng.spread(profile.episodeUs[0], longestUs));
+      const groups = prng.pick([2, 2, 2, ports.replicas.length]);
+      const groupOf = ports.replicas.map(() => prng.below(groups));
+      for (const [index, port] of ports.replicas.entries()) {
+        const others = ports.replicas.filter((_, other) => other > index && groupOf[other] !== groupOf[index]);
+        if (others.length > 0) this.block(beginUs, stopUs, [port], others, true);
+      }
+      beginUs = stopUs;
+    }
+  }
+
+  isolation(fromUs: number, untilUs: number): void {
+    const { prng, ports } = this.options;
+    const replica = prng.pick(ports.replicas);
+    // Half of the time its clients still reach it: it goes on answering in a view that is past.
+    const others = (prng.chance(0.5) ? ports.replicas : this.all).filter((port) => port !== replica);
+    this.block(fromUs, untilUs, [replica], others, true);
+  }
+
+  /** One direction only. */
+  asymmetricPartition(fromUs: number, untilUs: number): void {
+    const { prng } = this.options;
+    const from = prng.pick(this.all);
+    const to = prng.shuffle(this.all.filter((port) => port !== from)).slice(0, prng.between(1, this.all.length - 1));
+    const outward = prng.chance(0.5);
+    this.block(fromUs, untilUs, outward ? [from] : to, outward ? to : [from], false);
+  }
+
+  pause(fromUs: number, untilUs: number): void {
+    const { prng, ports } = this.options;
+    const port = prng.chance(0.8) ? prng.pick(ports.replicas) : prng.pick(this.all);
+    this.at(fromUs, `pause port ${port} until ${untilUs}`, (hub) => hub.pause(port, untilUs));
+  }
+
+  slowPath(fromUs: number, untilUs: number): void {
+    const { prng, profile } = this.options;
+    const baseDelayUs = prng.spread(Math.max(1, profile.slowDelayUs[0]), Math.max(1, profile.slowDelayUs[1]));
+    this.changePath(fromUs, untilUs, "slow path", { baseDelayUs });
+  }
+
+  lossyPath(fromUs: number, untilUs: number): void {
+    this.changePath(fromUs, untilUs, "lossy path", { lossPpm: this.options.prng.pick([100_000, 300_000, 700_000]) });
+  }
+
+  private changePath(fromUs: number, untilUs: number, name: string, change: Partial<LoopPath>): void {
+    const { prng, ports, paths } = this.options;
+    const from = prng.pick(this.all);
+    const to = prng.pick(ports.replicas.includes(from) ? this.all.filter((port) => port !== from) : ports.replicas);
+    const usual = paths.get(pathKey(from, to)) ?? cleanPath;
+    this.at(fromUs, `${name} ${from} to ${to}: ${JSON.stringify(change)}`, (hub) =>
+      this.network.setPath(hub, from, to, { ...usual, ...change }),
+    );
+    this.at(untilUs, `${name} ${from} to ${to} ends`, (hub) => this.network.setPath(hub, from, to, usual));
+  }
+
+  private block(fromUs: number, untilUs: number, from: number[], to: number[], bothWays: boolean): void {
     const pairs: [number, number][] = [];
     for (const a of from) {
       for (const b of to) {
@@ -163,11 +199,15 @@ export function drawSchedule(
       }
     }
     const change = (hub: NativeLoopHub, by: 1 | -1) => {
-      for (const [a, b] of pairs) network.block(hub, a, b, by);
+      for (const [a, b] of pairs) this.network.block(hub, a, b, by);
     };
     const name = `${from.join(",")} ${bothWays ? "and" : "to"} ${to.join(",")}`;
-    events.push({ atUs: fromUs, what: `block ${name}`, apply: (hub) => change(hub, 1) });
-    events.push({ atUs: untilUs, what: `unblock ${name}`, apply: (hub) => change(hub, -1) });
+    this.at(fromUs, `block ${name}`, (hub) => change(hub, 1));
+    this.at(untilUs, `unblock ${name}`, (hub) => change(hub, -1));
+  }
+
+  private at(atUs: number, what: string, apply: (hub: NativeLoopHub) => void): void {
+    this.events.push({ atUs, what, apply });
   }
 }
 

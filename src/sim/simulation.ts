@@ -79,6 +79,8 @@ class Simulation {
   private readonly schedule: Schedule;
   private readonly chaosUs: number;
   private readonly changedViews = new Set<number>();
+  /** The undisturbed paths of the chaos phase. */
+  private readonly paths = new Map<number, LoopPath>();
   private readonly problems: string[] = [];
   private readonly startedAt = performance.now();
   private events = 0;
@@ -89,7 +91,7 @@ class Simulation {
     const prng = new Prng(seed, "simulation");
     this.profile = profileNamed(options.faults);
     const drawing = prng.split("faults");
-    this.chaosUs = Math.round(operations * drawing.between(...this.profile.paceUs));
+    this.chaosUs = Math.round(operations * drawing.spread(...this.profile.paceUs));
     this.faults = drawFaults(this.profile, drawing, this.chaosUs);
     const window = prng.split("window").pick([4, 16, 64]);
     const plans = planClients({
@@ -129,16 +131,16 @@ class Simulation {
       tick: () => ++order,
     };
     this.drivers = plans.map((plan, index) => new ClientDriver(plan, this.cluster.clients[index]!, prng.split(`client ${index}`), context));
-    const ports = { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts };
-    this.schedule = drawSchedule(
-      prng.split("schedule"),
-      this.profile,
-      this.faults,
-      ports,
-      this.drawPaths(prng.split("paths")),
-      BOOT_ALLOWANCE_US,
-      this.chaosUs,
-    );
+    this.drawPaths(prng.split("paths"));
+    this.schedule = drawSchedule({
+      prng: prng.split("schedule"),
+      profile: this.profile,
+      faults: this.faults,
+      ports: { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts },
+      paths: this.paths,
+      startUs: BOOT_ALLOWANCE_US,
+      chaosUs: this.chaosUs,
+    });
   }
 
   run(): SimulationResult {
@@ -248,16 +250,12 @@ class Simulation {
     return this.oracle.violations.length === 0;
   }
 
-  private drawPaths(prng: Prng): Map<number, LoopPath> {
-    const paths = new Map<number, LoopPath>();
+  private drawPaths(prng: Prng): void {
     const { replicaPorts, clientPorts } = this.cluster;
     for (const from of [...replicaPorts, ...clientPorts]) {
-      for (const to of [...replicaPorts, ...clientPorts]) paths.set(pathKey(from, to), drawPath(this.faults, prng));
+      for (const to of [...replicaPorts, ...clientPorts]) this.paths.set(pathKey(from, to), drawPath(this.faults, prng));
     }
-    this.paths = paths;
-    return paths;
   }
-  private paths = new Map<number, LoopPath>();
 
   private disturb(): void {
     const { hub } = this.cluster;

@@ -33,7 +33,7 @@ function scheduleOf(seed: number, name: string) {
   const prng = new Prng(seed, "test");
   const faults = drawFaults(profile, prng, CHAOS_US);
   const paths = new Map(all.flatMap((from) => all.map((to) => [pathKey(from, to), drawPath(faults, prng)] as const)));
-  return { paths, faults, schedule: drawSchedule(prng, profile, faults, ports, paths, START_US, CHAOS_US) };
+  return { paths, faults, schedule: drawSchedule({ prng, profile, faults, ports, paths, startUs: START_US, chaosUs: CHAOS_US }) };
 }
 
 describe.each(Object.keys(profiles))("profile %s", (name) => {

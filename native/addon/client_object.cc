@@ -42,7 +42,7 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     c.maxRetryMs = static_cast<uint32_t>(o.number("maxRetryMs", 500));
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
     const std::string misbehave = o.text("misbehave", "none");
-    c.misbehave = misbehave == "reuse" ? client::Misbehave::Reuse : misbehave == "equivocate" ? client::Misbehave::Equivocate : client::Misbehave::None;
+    if (loop) c.misbehave = misbehave == "reuse" ? client::Misbehave::Reuse : misbehave == "equivocate" ? client::Misbehave::Equivocate : client::Misbehave::None;
     client::ClientRegion r;
     size_t bytes = 0;
     r.status = reinterpret_cast<double*>(o.memory("status", bytes, keep_));

@@ -201,16 +201,12 @@ void Client::transmitScrambled(Request* const* requests, size_t count) {
       body.assign(wire::kRequestBodyBytes, 0);
       body[2] = 1;
       body.insert(body.end(), r.record.begin(), r.record.end());
-#ifdef SQUALL_MUTATIONS
       if (config_.misbehave == Misbehave::Equivocate && r.record.size() > wire::kRecordBytes) body.back() ^= static_cast<uint8_t>(replica);
-#endif
       emit(body.data(), body.size(), r.number * 16 + replica + 1, &config_.replicas[replica], 1);
-#ifdef SQUALL_MUTATIONS
       if (config_.misbehave == Misbehave::Reuse && r.record.size() > wire::kRecordBytes) {
         body.back() ^= 1;
         emit(body.data(), body.size(), r.number * 16 + replica + 1, &config_.replicas[replica], 1);
       }
-#endif
     }
   }
 }

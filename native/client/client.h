@@ -12,7 +12,7 @@
 namespace squall::client {
 
 enum class ClientState : uint32_t { Hello = 0, Registering = 1, Ready = 2, LifeChanged = 3, Evicted = 4, Closed = 5 };
-enum class Misbehave : uint8_t { None, Reuse, Equivocate };   // test builds only: adversaries of the simulator
+enum class Misbehave : uint8_t { None, Reuse, Equivocate };   // adversaries, on the simulator's fabric only
 
 struct ClientConfig {
   uint64_t group = 0, clientId = 0;

@@ -61,7 +61,7 @@ void Replica::executePending(bool reply) {
 
 /// Answers the client of an entry with this replica's present view, the entry's seqno and its hash (never a stored view).
 void Replica::replyTo(uint64_t seqno, bool wantFull, uint8_t attempt) {
-  if (status_ != Status::Normal || seqno > executed_) return;
+  if ((status_ != Status::Normal && guard(kGuardFreezeLog)) || seqno > executed_) return;
   const Entry& e = log_.at(seqno);
   const uint64_t request = log_.request(seqno);
   if (e.kind == EntryKind::NoOp) {

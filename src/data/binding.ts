@@ -7,36 +7,52 @@
 
 /** Columns of the shared status table (Float64, index = value). All are written by the native engine unless noted. */
 export const StatusWord = {
-  View: 0,                // current view; never falls
-  LastNormalView: 1,      // v_l; never above View
-  Status: 2,              // ReplicaStatus
+  View: 0, // current view; never falls
+  LastNormalView: 1, // v_l; never above View
+  Status: 2, // ReplicaStatus
   Mode: 3,
-  LogEnd: 4,              // highest seqno; may fall at an install
-  Executed: 5,            // never above LogEnd
-  Committed: 6,           // never falls, never above LogEnd
+  LogEnd: 4, // highest seqno; may fall at an install
+  Executed: 5, // never above LogEnd
+  Committed: 6, // never falls, never above LogEnd
   LogBytes: 7,
   Sessions: 8,
-  Halted: 9,              // 1 while the machine has thrown and execution stands still at Executed
-  Appended: 10,           // counters from here: entries ever appended from the multicast
-  RolledBack: 11,         // entries ever rolled back
-  Duplicates: 12,         // requests answered from the session table
+  Halted: 9, // 1 while the machine has thrown and execution stands still at Executed
+  Appended: 10, // counters from here: entries ever appended from the multicast
+  RolledBack: 11, // entries ever rolled back
+  Duplicates: 12, // requests answered from the session table
   RepliesSent: 13,
-  Buffered: 14,           // requests waiting for the end of a reconciliation
-  Refused: 15,            // requests refused because the log is full
+  Buffered: 14, // requests waiting for the end of a reconciliation
+  Refused: 15, // requests refused because the log is full
   FramesReceived: 16,
   FramesSent: 17,
   Batches: 18,
-  LoopDelayUs: 19,        // written by the host: how late the last timer came
-  Reconciliations: 20,    // written by the control plane: reconciliations installed
-  SyncsSent: 21,          // written by the control plane
+  LoopDelayUs: 19, // written by the host: how late the last timer came
+  Reconciliations: 20, // written by the control plane: reconciliations installed
+  SyncsSent: 21, // written by the control plane
   Complaints: 22,
-  DropBase: 32,           // + DropReason
+  DropBase: 32, // + DropReason
   Count: 64,
 } as const;
 
 export const dropReasons = [
-  "none", "truncated", "oversized", "badVersion", "foreignGroup", "unknownType", "wrongDestination", "wrongRole", "badTag",
-  "replayed", "badBody", "fragmentLimit", "streamLimit", "bufferFull", "clockSkew", "window", "unknownSession", "status",
+  "none",
+  "truncated",
+  "oversized",
+  "badVersion",
+  "foreignGroup",
+  "unknownType",
+  "wrongDestination",
+  "wrongRole",
+  "badTag",
+  "replayed",
+  "badBody",
+  "fragmentLimit",
+  "streamLimit",
+  "bufferFull",
+  "clockSkew",
+  "window",
+  "unknownSession",
+  "status",
 ] as const;
 
 export const ReplicaStatus = { Recovery: 0, Normal: 1, Reconciliation: 2, Closed: 3 } as const;
@@ -46,11 +62,29 @@ export type Mode = (typeof Mode)[keyof typeof Mode];
 
 /** Wire types (native/wire/types.h). */
 export const MessageType = {
-  Hello: 1, Request: 2, StatusRequest: 3,
-  Welcome: 16, Reply: 17, StatusReply: 18, Reject: 19,
-  Sync: 32, SyncReply: 33, Commit: 34, StartReconciliation: 35, Reconcile: 36, StartView: 37, StartViewRequest: 38,
-  InView: 39, Fetch: 40, FetchReply: 41, Fault: 42, Recovering: 43,
-  BootstrapPrepare: 48, BootstrapCommit: 49, Blank: 50, Bootstrapped: 51,
+  Hello: 1,
+  Request: 2,
+  StatusRequest: 3,
+  Welcome: 16,
+  Reply: 17,
+  StatusReply: 18,
+  Reject: 19,
+  Sync: 32,
+  SyncReply: 33,
+  Commit: 34,
+  StartReconciliation: 35,
+  Reconcile: 36,
+  StartView: 37,
+  StartViewRequest: 38,
+  InView: 39,
+  Fetch: 40,
+  FetchReply: 41,
+  Fault: 42,
+  Recovering: 43,
+  BootstrapPrepare: 48,
+  BootstrapCommit: 49,
+  Blank: 50,
+  Bootstrapped: 51,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
@@ -62,22 +96,22 @@ export type NativeAddress = { ip: string; port: number } | { loop: number };
  * The simulator must notice each absence.
  */
 export const Guard = {
-  MatchView: 1 << 0,           // the client's match covers the view
-  MatchHash: 1 << 1,           // ... and the hash
-  SuperQuorum: 1 << 2,         // the client waits for a superquorum, not a majority
-  HashOperation: 1 << 3,       // the summary hash covers the operation's bytes
-  SessionDedupe: 1 << 4,       // duplicates are decided from the session table at execution
-  FreezeLog: 1 << 5,           // no appends outside NORMAL
+  MatchView: 1 << 0, // the client's match covers the view
+  MatchHash: 1 << 1, // ... and the hash
+  SuperQuorum: 1 << 2, // the client waits for a superquorum, not a majority
+  HashOperation: 1 << 3, // the summary hash covers the operation's bytes
+  SessionDedupe: 1 << 4, // duplicates are decided from the session table at execution
+  FreezeLog: 1 << 5, // no appends outside NORMAL
   // control plane (TypeScript) guards
-  LastNormalView: 1 << 8,      // v_l is its own variable, not the view of the last entry
-  CommitAcrossViews: 1 << 9,   // COMMIT(v) only if v <= v_l
-  MergeThreshold: 1 << 10,     // floor(k/2)+1 of K (off: a majority of all logs received)
-  MergeHighestViews: 1 << 11,  // only the logs with the highest v_l are merged
-  MergeOnce: 1 << 12,          // a leader merges once per view and resends the identical START-VIEW
-  InstallOnce: 1 << 13,        // START-VIEW(v) is ignored while NORMAL in v
-  CompleteReconcile: 1 << 14,  // a RECONCILE counts only with all its operations
-  CommitHash: 1 << 15,         // SYNC-REPLYs commit only when their hashes are equal
-  CommittedPrefix: 1 << 16,    // the merge starts with the longest committed prefix of K
+  LastNormalView: 1 << 8, // v_l is its own variable, not the view of the last entry
+  CommitAcrossViews: 1 << 9, // COMMIT(v) only if v <= v_l
+  MergeThreshold: 1 << 10, // floor(k/2)+1 of K (off: a majority of all logs received)
+  MergeHighestViews: 1 << 11, // only the logs with the highest v_l are merged
+  MergeOnce: 1 << 12, // a leader merges once per view and resends the identical START-VIEW
+  InstallOnce: 1 << 13, // START-VIEW(v) is ignored while NORMAL in v
+  CompleteReconcile: 1 << 14, // a RECONCILE counts only with all its operations
+  CommitHash: 1 << 15, // SYNC-REPLYs commit only when their hashes are equal
+  CommittedPrefix: 1 << 16, // the merge starts with the longest committed prefix of K
   MergeThresholdConstant: 1 << 17, // (off: the constant ceil(f/2)+1 instead of floor(k/2)+1)
 } as const;
 
@@ -85,24 +119,24 @@ export interface ReplicaEngineOptions {
   fabric: NativeUdpFabric | NativeLoopHub;
   /** Under the loop: the port made for this replica. */
   loopPort?: number;
-  group: Uint8Array;               // 8 bytes
+  group: Uint8Array; // 8 bytes
   replica: number;
-  replicas: NativeAddress[];       // unicast addresses by index; own address is bound
+  replicas: NativeAddress[]; // unicast addresses by index; own address is bound
   multicast?: { group: NativeAddress; interface?: string };
-  secret: Uint8Array;              // 32 bytes
+  secret: Uint8Array; // 32 bytes
   sealed: boolean;
   datagramBytes: number;
   maxOperationBytes: number;
-  window: number;                  // 1..1024, of each session
+  window: number; // 1..1024, of each session
   maxSessions: number;
   logEntries: number;
   logBytes: number;
   maxClockSkewMs: number;
-  status: Float64Array;            // over a SharedArrayBuffer, StatusWord.Count words
-  rows: Uint32Array;               // ReplicaRow, capacity rows.length / ReplicaRow.Stride
-  arena: Uint8Array;               // operations of one upcall, then results
+  status: Float64Array; // over a SharedArrayBuffer, StatusWord.Count words
+  rows: Uint32Array; // ReplicaRow, capacity rows.length / ReplicaRow.Stride
+  arena: Uint8Array; // operations of one upcall, then results
   results: Uint8Array;
-  guardsOff?: number;              // test builds only
+  guardsOff?: number; // test builds only
 }
 
 /**
@@ -111,11 +145,27 @@ export interface ReplicaEngineOptions {
  *   written by TypeScript: 6 result status (ResultStatus)   7 result length; results lie back to back in `results`.
  * Returns how many rows were executed (fewer: results full or machine halted; the native side asks again or waits).
  */
-export const ReplicaRow = { SeqnoLo: 0, SeqnoHi: 1, Offset: 2, Length: 3, TimeLo: 4, TimeHi: 5, Status: 6, ResultLength: 7, Stride: 8 } as const;
+export const ReplicaRow = {
+  SeqnoLo: 0,
+  SeqnoHi: 1,
+  Offset: 2,
+  Length: 3,
+  TimeLo: 4,
+  TimeHi: 5,
+  Status: 6,
+  ResultLength: 7,
+  Stride: 8,
+} as const;
 
 /** Per-operation status in replies. */
 export const ResultStatus = {
-  Ok: 0, MachineThrew: 1, LogFull: 2, UnknownSession: 3, Stale: 4, PredecessorMissing: 5, RanOverSize: 6,
+  Ok: 0,
+  MachineThrew: 1,
+  LogFull: 2,
+  UnknownSession: 3,
+  Stale: 4,
+  PredecessorMissing: 5,
+  RanOverSize: 6,
 } as const;
 
 export interface ReplicaUpcalls {
@@ -147,20 +197,20 @@ export interface NativeReplicaEngine {
   commitTo(seqno: number): void;
   /** Answers the clients of these entries with their present state (view, seqno, hash, committed or not). */
   answer(fromSeqno: number, toSeqno: number): void;
-  hashAt(seqno: number): Uint8Array;                       // 32 bytes; zeros at 0
+  hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0
   /** 48 bytes an entry for [from, to]: summary hash 32, session 8, request number 8. */
   suffixRows(from: number, to: number): Uint8Array;
-  record(seqno: number): Uint8Array;                       // the request's inner bytes, as hashed
+  record(seqno: number): Uint8Array; // the request's inner bytes, as hashed
   /** The operation of an entry that was executed by the machine; undefined for entries that were no-ops. */
   executedOperation(seqno: number): Uint8Array | undefined;
-  viewOf(seqno: number): number;                           // view in which the entry was appended here
-  send(to: number, type: number, body: Uint8Array): void;  // to: replica index, -1: all others
+  viewOf(seqno: number): number; // view in which the entry was appended here
+  send(to: number, type: number, body: Uint8Array): void; // to: replica index, -1: all others
   sendToStream(stream: number, type: number, body: Uint8Array): void;
-  setHalted(halted: boolean): void;                        // false: execution goes on behind `Executed`
+  setHalted(halted: boolean): void; // false: execution goes on behind `Executed`
   sessionDigest(): Uint8Array;
   flush(): void;
   address(): NativeAddress;
-  counters(): Record<string, number>;                      // of the fabric endpoint
+  counters(): Record<string, number>; // of the fabric endpoint
   close(): void;
 }
 
@@ -168,8 +218,8 @@ export interface ClientEngineOptions {
   fabric: NativeUdpFabric | NativeLoopHub;
   loopPort?: number;
   group: Uint8Array;
-  clientId: Uint8Array;            // 8 bytes
-  key: Uint8Array;                 // 32 bytes: the client's own key
+  clientId: Uint8Array; // 8 bytes
+  key: Uint8Array; // 32 bytes: the client's own key
   replicas: NativeAddress[];
   /** Where requests go: every replica by unicast, a multicast group, or a relay that orders them. */
   design: "unicast" | "multicast" | "serialized";
@@ -189,18 +239,34 @@ export interface ClientEngineOptions {
   /** Completions: ClientRow. Results lie in `results`. */
   completionRows: Uint32Array;
   results: Uint8Array;
-  status: Float64Array;            // ClientWord
+  status: Float64Array; // ClientWord
   guardsOff?: number;
 }
 /** u32 words of a completion: slot, ResultStatus, offset and length in `results`, seqno lo/hi, latency in us, spare. */
 export const ClientRow = { Slot: 0, Status: 1, Offset: 2, Length: 3, SeqnoLo: 4, SeqnoHi: 5, LatencyUs: 6, Spare: 7, Stride: 8 } as const;
 export const ClientWord = {
-  State: 0,            // ClientState
-  SessionLo: 1, SessionHi: 2,
-  RequestsSent: 3, Retransmissions: 4, Completions: 5, Mismatches: 6, Complaints: 7,
-  RttUs: 8, RetryUs: 9, FramesReceived: 10, FramesSent: 11,
-  RejectWrongGroup: 12, RejectBadKey: 13, RejectVersion: 14, Welcomes: 15, Blank: 16, View: 17, CommittedReplies: 18, Resends: 19,
-  DropBase: 32, Count: 64,
+  State: 0, // ClientState
+  SessionLo: 1,
+  SessionHi: 2,
+  RequestsSent: 3,
+  Retransmissions: 4,
+  Completions: 5,
+  Mismatches: 6,
+  Complaints: 7,
+  RttUs: 8,
+  RetryUs: 9,
+  FramesReceived: 10,
+  FramesSent: 11,
+  RejectWrongGroup: 12,
+  RejectBadKey: 13,
+  RejectVersion: 14,
+  Welcomes: 15,
+  Blank: 16,
+  View: 17,
+  CommittedReplies: 18,
+  Resends: 19,
+  DropBase: 32,
+  Count: 64,
 } as const;
 export const ClientState = { Hello: 0, Registering: 1, Ready: 2, LifeChanged: 3, Evicted: 4, Closed: 5 } as const;
 
@@ -235,7 +301,7 @@ export interface ToolEngineOptions {
   group: Uint8Array;
   role: "client" | "operator";
   id: Uint8Array;
-  key: Uint8Array;                 // client key, or the cluster secret for an operator
+  key: Uint8Array; // client key, or the cluster secret for an operator
   replicas: NativeAddress[];
   sealed: boolean;
   datagramBytes: number;
@@ -245,7 +311,13 @@ export interface NativeUdpFabric {
   close(): void;
 }
 export interface LoopPath {
-  baseDelayUs: number; jitterUs: number; lossPpm: number; duplicatePpm: number; reorderPpm: number; reorderDelayUs: number; corruptPpm: number;
+  baseDelayUs: number;
+  jitterUs: number;
+  lossPpm: number;
+  duplicatePpm: number;
+  reorderPpm: number;
+  reorderDelayUs: number;
+  corruptPpm: number;
 }
 /** The simulator's network: virtual time, all faults, trace hash. */
 export interface NativeLoopHub {
@@ -264,7 +336,17 @@ export interface NativeLoopHub {
   stop(): void;
   trace(bytes: Uint8Array): void;
   traceHash(): Uint8Array;
-  counters(): { sent: number; delivered: number; lost: number; duplicated: number; reordered: number; corrupted: number; blocked: number; deferred: number; overflow: number };
+  counters(): {
+    sent: number;
+    delivered: number;
+    lost: number;
+    duplicated: number;
+    reordered: number;
+    corrupted: number;
+    blocked: number;
+    deferred: number;
+    overflow: number;
+  };
 }
 export interface NativeRelay {
   counters(): Record<string, number>;
@@ -280,7 +362,13 @@ export interface NativeBinding {
   ReplicaEngine: new (options: ReplicaEngineOptions, upcalls: ReplicaUpcalls) => NativeReplicaEngine;
   ClientEngine: new (options: ClientEngineOptions, upcalls: ClientUpcalls) => NativeClientEngine;
   ToolEngine: new (options: ToolEngineOptions, onMessage: (type: number, from: number, body: Uint8Array) => void) => NativeToolEngine;
-  Relay: new (options: { fabric: NativeUdpFabric; bind: NativeAddress; targets: NativeAddress[]; multicastInterface?: string; datagramBytes: number }) => NativeRelay;
+  Relay: new (options: {
+    fabric: NativeUdpFabric;
+    bind: NativeAddress;
+    targets: NativeAddress[];
+    multicastInterface?: string;
+    datagramBytes: number;
+  }) => NativeRelay;
   sha256(...parts: Uint8Array[]): Uint8Array;
   summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array;
   clientKey(secret: Uint8Array, clientId: Uint8Array): Uint8Array;

@@ -23,6 +23,7 @@ import { ReplicaHost } from "../data/replica-host.js";
 import { ModelMachine } from "./model-machine.js";
 import type { Oracle } from "./oracle.js";
 import type { Prng } from "./prng.js";
+import type { StageReplica } from "./scripts.js";
 import type { ClientPlan, Misbehaviour } from "./workload.js";
 
 /** The hub's ports for multicast groups start here. */
@@ -48,6 +49,8 @@ export interface ClusterOptions {
   window: number;
   guardsOff: number;
   onEvent: (event: ReplicaEvent) => void;
+  /** Within the commit, before the replica tells anybody. */
+  onCommitted: () => void;
 }
 
 export class SimulatedCluster {
@@ -81,13 +84,14 @@ export class SimulatedCluster {
   }
 
   private openReplica(id: number, prng: Prng): void {
-    const { binding, oracle, guardsOff, onEvent } = this.options;
+    const { binding, oracle, guardsOff, onEvent, onCommitted } = this.options;
     const machine = new ModelMachine(
       oracle.witnessFor(id, () => {
         const host = this.hosts[id];
         if (host === undefined || host.closed) return undefined;
         return host.engine;
       }),
+      onCommitted,
     );
     this.machines.push(machine);
     this.hosts.push(
@@ -161,6 +165,16 @@ export class SimulatedCluster {
 
   word(replica: number, word: number): number {
     return this.hosts[replica]!.words[word]!;
+  }
+
+  progress(replica: number): StageReplica {
+    const { words } = this.hosts[replica]!;
+    return {
+      view: words[StatusWord.View]!,
+      status: words[StatusWord.Status]!,
+      logEnd: words[StatusWord.LogEnd]!,
+      committed: words[StatusWord.Committed]!,
+    };
   }
 
   /** Why the replicas do not agree yet; undefined once all are NORMAL in one view with one committed log and one state. */

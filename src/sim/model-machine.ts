@@ -36,7 +36,10 @@ export class ModelMachine implements Machine {
   private committedSeqno = 0;
   private fingerprint = 0;
 
-  constructor(private readonly witness?: Witness) {}
+  constructor(
+    private readonly witness?: Witness,
+    private readonly onCommitted?: () => void,
+  ) {}
 
   speculativelyExecute(seqno: number, operation: Uint8Array): Uint8Array {
     if (seqno <= this.executedSeqno) this.witness?.violated(`seqno ${seqno} executed after ${this.executedSeqno}`);
@@ -79,6 +82,7 @@ export class ModelMachine implements Machine {
     if (seqno < this.committedSeqno) this.witness?.violated(`commit falls from ${this.committedSeqno} to ${seqno}`);
     this.committedSeqno = seqno;
     this.witness?.committed(seqno);
+    this.onCommitted?.();
   }
 
   snapshot(): Uint8Array {

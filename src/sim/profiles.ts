@@ -3,7 +3,9 @@
  * so that the others are seen undisturbed too.
  */
 import { SquallError } from "../errors.js";
+import { cleanPath } from "./paths.js";
 import type { Prng } from "./prng.js";
+import { scriptNames } from "./scripts.js";
 
 /** What a profile allows, at most. Rates are per million datagrams. */
 export interface FaultProfile {
@@ -25,6 +27,8 @@ export interface FaultProfile {
   clockDriftPpm: number;
   /** Adversarial clients: reuse of a request number, different bytes to different replicas. */
   adversaries: boolean;
+  /** How often a run of three replicas plays a script instead of drawing episodes. */
+  scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
   multicastChance: number;
   multicastSkewsUs: readonly number[];
@@ -47,6 +51,7 @@ const none: FaultProfile = {
   clockOffsetMs: 0,
   clockDriftPpm: 0,
   adversaries: false,
+  scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
   paceUs: [20, 60],
@@ -80,6 +85,7 @@ const standard: FaultProfile = {
   clockOffsetMs: 200,
   clockDriftPpm: 500,
   adversaries: true,
+  scriptChance: 0.1,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, 20, -1],
   paceUs: [60, 160],
@@ -116,6 +122,7 @@ const mutation: FaultProfile = {
   slowDelayUs: [4_000, 120_000],
   clockOffsetMs: 0,
   clockDriftPpm: 0,
+  scriptChance: 0.6,
   multicastChance: 0.5,
   multicastSkewsUs: [-1, 0, 1, 20, 200],
   paceUs: [300, 6_000],
@@ -123,13 +130,23 @@ const mutation: FaultProfile = {
 
 export const profiles: Readonly<Record<string, FaultProfile>> = { none, light, default: standard, harsh, mutation };
 
-/** The profile of that name. Throws INVALID_OPTION with the names there are. */
-export function profileNamed(name: string): FaultProfile {
-  const profile = Object.hasOwn(profiles, name) ? profiles[name] : undefined;
-  if (profile === undefined) {
+export interface NamedProfile {
+  profile: FaultProfile;
+  /** The script every seed plays: "mutation:lostCommit". */
+  script: string | undefined;
+}
+
+/** The profile of that name, with or without a script behind a colon. Throws INVALID_OPTION with the names there are. */
+export function profileNamed(name: string): NamedProfile {
+  const [base, script, ...rest] = name.split(":") as [string, ...string[]];
+  const profile = Object.hasOwn(profiles, base) ? profiles[base] : undefined;
+  if (profile === undefined || rest.length > 0) {
     throw new SquallError("INVALID_OPTION", `there is no fault profile "${name}"; there are ${Object.keys(profiles).join(", ")}`);
   }
-  return profile;
+  if (script !== undefined && !scriptNames.includes(script)) {
+    throw new SquallError("INVALID_OPTION", `there is no script "${script}"; there are ${scriptNames.join(", ")}`);
+  }
+  return { profile, script };
 }
 
 /** What one seed drew. */
@@ -150,25 +167,29 @@ export interface DrawnFaults {
   clockOffsetMs: number;
   clockDriftPpm: number;
   adversaries: boolean;
+  /** The script played, with clean paths and without episodes; undefined: none. */
+  script: string | undefined;
   multicast: boolean;
   /** Spread of the copies of one multicast; -1: every copy takes the delay of its own path. */
   multicastSkewUs: number;
 }
 
 /** `chaosUs`: how long faults last. */
-export function drawFaults(profile: FaultProfile, prng: Prng, chaosUs: number): DrawnFaults {
-  const has = () => prng.chance(profile.kindChance);
+export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng, chaosUs: number, replicas: number): DrawnFaults {
+  const drawn = prng.chance(profile.scriptChance) ? prng.pick(scriptNames) : undefined;
+  const script = replicas === 3 ? (asked ?? drawn) : undefined;
+  const has = () => prng.chance(profile.kindChance) && script === undefined;
   const rate = (mostPpm: number) => (has() && mostPpm > 0 ? prng.spread(Math.max(1, mostPpm / 50), mostPpm) : 0);
   const episodes = Math.max(profile.episodesPer100Ms > 0 ? 2 : 0, (chaosUs / 100_000) * profile.episodesPer100Ms);
   return {
-    baseDelayUs: prng.between(...profile.baseDelayUs),
-    jitterUs: prng.between(...profile.jitterUs),
+    baseDelayUs: script === undefined ? prng.between(...profile.baseDelayUs) : cleanPath.baseDelayUs,
+    jitterUs: script === undefined ? prng.between(...profile.jitterUs) : cleanPath.jitterUs,
     lossPpm: rate(profile.lossPpm),
     duplicatePpm: rate(profile.duplicatePpm),
     reorderPpm: rate(profile.reorderPpm),
     reorderDelayUs: prng.between(...profile.reorderDelayUs),
     corruptPpm: rate(profile.corruptPpm),
-    episodes: Math.round(episodes * (0.5 + prng.unit())),
+    episodes: script === undefined ? Math.round(episodes * (0.5 + prng.unit())) : 0,
     partitions: has(),
     asymmetricPartitions: has(),
     pauses: has(),
@@ -177,6 +198,7 @@ export function drawFaults(profile: FaultProfile, prng: Prng, chaosUs: number): 
     clockOffsetMs: has() ? profile.clockOffsetMs : 0,
     clockDriftPpm: has() ? profile.clockDriftPpm : 0,
     adversaries: profile.adversaries && has(),
+    script,
     multicast: prng.chance(profile.multicastChance),
     multicastSkewUs: prng.pick(profile.multicastSkewsUs),
   };

@@ -1,13 +1,8 @@
 /** The fault timeline of a run, drawn from the seed: what begins and ends when. All of it ends with the chaos phase. */
 import type { LoopPath, NativeLoopHub } from "../data/binding.js";
+import { cleanPath, type Ports, pathKey } from "./paths.js";
 import type { Prng } from "./prng.js";
 import type { DrawnFaults, FaultProfile } from "./profiles.js";
-
-/** The ports of a run on its hub. */
-export interface Ports {
-  replicas: number[];
-  clients: number[];
-}
 
 export interface FaultEvent {
   atUs: number;
@@ -21,29 +16,6 @@ export type EpisodeKind = "partition" | "rollingPartition" | "isolation" | "asym
 export interface Schedule {
   events: FaultEvent[];
   counts: Record<EpisodeKind | "clockSkew", number>;
-}
-
-export const cleanPath: LoopPath = {
-  baseDelayUs: 50,
-  jitterUs: 5,
-  lossPpm: 0,
-  duplicatePpm: 0,
-  reorderPpm: 0,
-  reorderDelayUs: 0,
-  corruptPpm: 0,
-};
-
-/** Each pair of ports gets delays of its own around the drawn ones. */
-export function drawPath(faults: DrawnFaults, prng: Prng): LoopPath {
-  return {
-    baseDelayUs: Math.max(1, Math.round(faults.baseDelayUs * (0.5 + prng.unit()))),
-    jitterUs: Math.round(faults.jitterUs * 2 * prng.unit()),
-    lossPpm: Math.round(faults.lossPpm * 2 * prng.unit()),
-    duplicatePpm: Math.round(faults.duplicatePpm * 2 * prng.unit()),
-    reorderPpm: Math.round(faults.reorderPpm * 2 * prng.unit()),
-    reorderDelayUs: faults.reorderDelayUs,
-    corruptPpm: Math.round(faults.corruptPpm * 2 * prng.unit()),
-  };
 }
 
 /** What a schedule is drawn from; all times in virtual microseconds. */
@@ -208,24 +180,6 @@ class ScheduleDrawer {
 
   private at(atUs: number, what: string, apply: (hub: NativeLoopHub) => void): void {
     this.events.push({ atUs, what, apply });
-  }
-}
-
-export function pathKey(from: number, to: number): number {
-  return from * 65536 + to;
-}
-
-/** Ends all faults: clean paths, no blocks, no pauses, clocks right and steady. */
-export function healAll(hub: NativeLoopHub, ports: Ports): void {
-  const all = [...ports.replicas, ...ports.clients];
-  hub.setDefaultPath(cleanPath);
-  for (const from of all) {
-    hub.pause(from, 0);
-    hub.setClock(from, 0, 0);
-    for (const to of all) {
-      hub.setPath(from, to, cleanPath);
-      hub.setBlocked(from, to, false);
-    }
   }
 }
 

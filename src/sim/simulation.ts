@@ -9,9 +9,11 @@ import { SimulatedCluster } from "./cluster.js";
 import { History, NEVER } from "./history.js";
 import { checkLinearizability } from "./linearizability.js";
 import { Oracle, type Violation } from "./oracle.js";
+import { cleanPath, drawPath, healAll, pathKey } from "./paths.js";
 import { Prng } from "./prng.js";
 import { type DrawnFaults, drawFaults, type FaultProfile, profileNamed } from "./profiles.js";
-import { cleanPath, drawPath, drawSchedule, healAll, pathKey, type Schedule } from "./schedule.js";
+import { drawSchedule, type Schedule } from "./schedule.js";
+import { ScriptPlayer } from "./scripts.js";
 import { drawTiming } from "./timing.js";
 import type { Trace } from "./trace.js";
 import { planClients } from "./workload.js";
@@ -58,6 +60,7 @@ export interface SimulationResult {
   events: number;
 }
 
+const SCRIPT_STEP_US = 200;
 const SETTLE_SLICE_US = 5_000;
 /** Virtual time in which a healed cluster must have answered everything, and then agree and serve anew. */
 const HEAL_LIMIT_US = 20_000_000;
@@ -81,6 +84,7 @@ class Simulation {
   private readonly changedViews = new Set<number>();
   /** The undisturbed paths of the chaos phase. */
   private readonly paths = new Map<number, LoopPath>();
+  private readonly player: ScriptPlayer | undefined;
   private readonly problems: string[] = [];
   private readonly startedAt = performance.now();
   private events = 0;
@@ -89,10 +93,11 @@ class Simulation {
   constructor(private readonly options: SimulationOptions) {
     const { seed, replicas, clients, operations } = options;
     const prng = new Prng(seed, "simulation");
-    this.profile = profileNamed(options.faults);
+    const named = profileNamed(options.faults);
+    this.profile = named.profile;
     const drawing = prng.split("faults");
     this.chaosUs = Math.round(operations * drawing.spread(...this.profile.paceUs));
-    this.faults = drawFaults(this.profile, drawing, this.chaosUs);
+    this.faults = drawFaults(named, drawing, this.chaosUs, replicas);
     const window = prng.split("window").pick([4, 16, 64]);
     const plans = planClients({
       prng: prng.split("workload"),
@@ -119,6 +124,7 @@ class Simulation {
       window,
       guardsOff: options.guardsOff ?? 0,
       onEvent: (event) => this.onEvent(event),
+      onCommitted: () => this.player?.poll(),
     });
     const { hub } = this.cluster;
     let order = 0;
@@ -132,11 +138,16 @@ class Simulation {
     };
     this.drivers = plans.map((plan, index) => new ClientDriver(plan, this.cluster.clients[index]!, prng.split(`client ${index}`), context));
     this.drawPaths(prng.split("paths"));
+    const ports = { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts };
+    const { script } = this.faults;
+    if (script !== undefined) {
+      this.player = new ScriptPlayer(script, hub, ports, (index) => this.cluster.progress(index), prng.split("script"));
+    }
     this.schedule = drawSchedule({
       prng: prng.split("schedule"),
       profile: this.profile,
       faults: this.faults,
-      ports: { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts },
+      ports,
       paths: this.paths,
       startUs: BOOT_ALLOWANCE_US,
       chaosUs: this.chaosUs,
@@ -185,6 +196,11 @@ class Simulation {
       for (const burst of driver.plan.bursts) agenda.push({ atUs: burst.atUs, act: () => driver.due(burst.operations) });
       if (driver.plan.crashAtUs !== undefined) agenda.push({ atUs: driver.plan.crashAtUs, act: () => this.crash(driver) });
     }
+    if (this.player !== undefined) {
+      for (let atUs = BOOT_ALLOWANCE_US; atUs < BOOT_ALLOWANCE_US + this.chaosUs; atUs += SCRIPT_STEP_US)
+        agenda.push({ atUs, act: () => this.player?.poll() });
+      this.player.start();
+    }
     agenda.sort((a, b) => a.atUs - b.atUs);
     for (const { atUs, act } of agenda) {
       if (!this.advanceTo(atUs)) return false;
@@ -204,6 +220,7 @@ class Simulation {
   private heal(): boolean {
     const { hub, replicaPorts, clientPorts } = this.cluster;
     this.options.trace?.(hub.nowUs(), "all faults end");
+    this.player?.stop();
     healAll(hub, { replicas: replicaPorts, clients: clientPorts });
     hub.setMulticastSkew(0);
     const untilUs = hub.nowUs() + HEAL_LIMIT_US;
@@ -267,6 +284,7 @@ class Simulation {
   }
 
   private onEvent(event: ReplicaEvent): void {
+    this.player?.poll();
     if (event.type === "invariant-broken") this.oracle.violate(`invariant broken: ${event.message}`, event.replica);
     else if (event.type === "machine-error")
       this.oracle.violate(`the machine failed in ${event.upcall}: ${event.message}`, event.replica, event.seqno);
@@ -297,7 +315,12 @@ class Simulation {
         faults: options.faults,
         drawn: this.faults,
       },
-      faultsInjected: { ...hub.counters(), ...this.schedule.counts, adversaries: this.drivers.length - honest },
+      faultsInjected: {
+        ...hub.counters(),
+        ...this.schedule.counts,
+        adversaries: this.drivers.length - honest,
+        scripts: this.player?.played ?? 0,
+      },
       completed,
       unknown,
       refused: this.drivers.reduce((total, driver) => total + driver.refused, 0),

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { LoopPath, NativeLoopHub } from "../../src/data/binding.js";
+import { cleanPath, drawPath, healAll, pathKey } from "../../src/sim/paths.js";
 import { Prng } from "../../src/sim/prng.js";
 import { drawFaults, profileNamed, profiles } from "../../src/sim/profiles.js";
-import { cleanPath, drawPath, drawSchedule, healAll, pathKey } from "../../src/sim/schedule.js";
+import { drawSchedule } from "../../src/sim/schedule.js";
 
 const ports = { replicas: [0, 1, 2], clients: [3, 4, 5, 6] };
 const all = [...ports.replicas, ...ports.clients];
@@ -29,11 +30,15 @@ class RecordingHub {
 }
 
 function scheduleOf(seed: number, name: string) {
-  const profile = profileNamed(name);
+  const named = profileNamed(name);
   const prng = new Prng(seed, "test");
-  const faults = drawFaults(profile, prng, CHAOS_US);
+  const faults = drawFaults(named, prng, CHAOS_US, 5);
   const paths = new Map(all.flatMap((from) => all.map((to) => [pathKey(from, to), drawPath(faults, prng)] as const)));
-  return { paths, faults, schedule: drawSchedule({ prng, profile, faults, ports, paths, startUs: START_US, chaosUs: CHAOS_US }) };
+  return {
+    paths,
+    faults,
+    schedule: drawSchedule({ prng, profile: named.profile, faults, ports, paths, startUs: START_US, chaosUs: CHAOS_US }),
+  };
 }
 
 describe.each(Object.keys(profiles))("profile %s", (name) => {
@@ -84,5 +89,7 @@ it("leaves a clean network when it heals", () => {
 
 it("refuses an unknown profile by naming those there are", () => {
   expect(() => profileNamed("hard")).toThrow(/none, light, default, harsh, mutation/);
+  expect(() => profileNamed("default:dance")).toThrow(/lostCommit/);
+  expect(() => profileNamed("default:lostCommit:twice")).toThrow(/no fault profile/);
   expect(() => profileNamed("constructor")).toThrow(/no fault profile/);
 });

@@ -50,6 +50,8 @@ export interface ClientHostOptions {
   ordered?: boolean;
   /** Outstanding requests; at most the cluster's. */
   window?: number;
+  /** Room for the operations of one flush, and for the results of one upcall, besides the largest. Default 256 KiB each. */
+  arenaBytes?: number;
   minRetryMs?: number;
   maxRetryMs?: number;
   guardsOff?: number;
@@ -106,9 +108,9 @@ export class ClientHost {
     this.#slots = Array.from({ length: this.window }, () => new Pending());
     this.#queue = new WaitQueue(Math.max(1, limits.queue));
     this.#requestRows = new Uint32Array(this.window * RequestRowWords);
-    this.#requestArena = new Uint8Array(limits.operationBytes + RequestArenaBytes);
+    this.#requestArena = new Uint8Array(limits.operationBytes + (options.arenaBytes ?? RequestArenaBytes));
     this.#completionRows = new Uint32Array(this.window * ClientRow.Stride);
-    this.#results = new ViewCache(limits.operationBytes + ResultArenaBytes);
+    this.#results = new ViewCache(limits.operationBytes + (options.arenaBytes ?? ResultArenaBytes));
     this.#onState = options.onState ?? (() => {});
     try {
       this.engine = new binding.ClientEngine(

@@ -53,6 +53,8 @@ export interface ReplicaHostOptions {
   words?: Float64Array;
   /** 16 bytes, fresh for each start of the process. */
   bootId?: Uint8Array;
+  /** Operations of one batch upcall, and room for their bytes: what one replica holds beyond its log. */
+  batch?: { rows: number; arenaBytes: number };
   /** Called synchronously; must not throw. */
   onEvent?: (event: ReplicaEvent) => void;
 }
@@ -108,8 +110,8 @@ export class ReplicaHost {
     this.#onEvent = options.onEvent ?? (() => {});
     this.machine = new MachineHost({
       machine: options.machine,
-      rows: BatchRows,
-      arenaBytes: cluster.limits.operationBytes + BatchArenaBytes,
+      rows: options.batch?.rows ?? BatchRows,
+      arenaBytes: cluster.limits.operationBytes + (options.batch?.arenaBytes ?? BatchArenaBytes),
       maxResultBytes: cluster.limits.operationBytes,
       debug: options.debug === true,
       onFailure: (failure) => this.#onMachineFailure(failure),

@@ -32,6 +32,9 @@ const GROUP_BYTES = 8,
   SECRET_BYTES = 32,
   ID_BYTES = 16,
   CLIENT_ID_BYTES = 8;
+/** Small, so that thousands of seeds are not spent on clearing memory. */
+const BATCH_ROWS = 64,
+  ARENA_BYTES = 32 * 1024;
 const BOOT_RESEND_US = 5_000;
 const BOOT_LIMIT_US = 2_000_000;
 
@@ -104,6 +107,7 @@ export class SimulatedCluster {
         id,
         machine,
         bootId: randomBytes(prng, ID_BYTES),
+        batch: { rows: BATCH_ROWS, arenaBytes: ARENA_BYTES },
         onEvent,
         ...(guardsOff === 0 ? {} : { guardsOff }),
       }),
@@ -121,6 +125,7 @@ export class SimulatedCluster {
         endpoints: this.endpoints,
         clientId: randomBytes(prng, CLIENT_ID_BYTES),
         ordered: plan.ordered,
+        arenaBytes: ARENA_BYTES,
         ...(guardsOff === 0 ? {} : { guardsOff }),
       }),
     );

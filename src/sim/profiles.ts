@@ -25,8 +25,8 @@ export interface FaultProfile {
   slowDelayUs: [number, number];
   clockOffsetMs: number;
   clockDriftPpm: number;
-  /** Adversarial clients: reuse of a request number, different bytes to different replicas. */
-  adversaries: boolean;
+  /** Adversarial clients (reuse of a request number, different bytes to different replicas) have one operation in so many; 0: none. */
+  adversaryOneIn: number;
   /** How often a run of three replicas plays a script instead of drawing episodes. */
   scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
@@ -50,7 +50,7 @@ const none: FaultProfile = {
   slowDelayUs: [0, 0],
   clockOffsetMs: 0,
   clockDriftPpm: 0,
-  adversaries: false,
+  adversaryOneIn: 0,
   scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
@@ -74,20 +74,20 @@ const standard: FaultProfile = {
   kindChance: 0.75,
   baseDelayUs: [20, 300],
   jitterUs: [5, 200],
-  lossPpm: 20_000,
+  lossPpm: 10_000,
   duplicatePpm: 20_000,
-  reorderPpm: 20_000,
+  reorderPpm: 8_000,
   reorderDelayUs: [100, 5_000],
   corruptPpm: 5_000,
-  episodesPer100Ms: 3,
+  episodesPer100Ms: 2.5,
   episodeUs: [2_000, 60_000],
   slowDelayUs: [2_000, 80_000],
   clockOffsetMs: 200,
   clockDriftPpm: 500,
-  adversaries: true,
+  adversaryOneIn: 250,
   scriptChance: 0.1,
-  multicastChance: 0.8,
-  multicastSkewsUs: [0, 0, 0, 1, 1, 20, -1],
+  multicastChance: 0.9,
+  multicastSkewsUs: [0, 0, 0, 0, 1, 1, 20, -1],
   paceUs: [60, 160],
 };
 
@@ -104,6 +104,7 @@ const harsh: FaultProfile = {
   episodeUs: [5_000, 150_000],
   slowDelayUs: [5_000, 300_000],
   clockOffsetMs: 450,
+  adversaryOneIn: 50,
   multicastChance: 0.5,
   multicastSkewsUs: [-1, 0, 1, 20, 200],
   paceUs: [100, 300],
@@ -121,6 +122,7 @@ const mutation: FaultProfile = {
   episodeUs: [4_000, 60_000],
   slowDelayUs: [4_000, 120_000],
   clockOffsetMs: 0,
+  adversaryOneIn: 50,
   clockDriftPpm: 0,
   scriptChance: 0.6,
   multicastChance: 0.5,
@@ -197,7 +199,7 @@ export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng,
     lossyPaths: has(),
     clockOffsetMs: has() ? profile.clockOffsetMs : 0,
     clockDriftPpm: has() ? profile.clockDriftPpm : 0,
-    adversaries: profile.adversaries && has(),
+    adversaries: profile.adversaryOneIn > 0 && has(),
     script,
     multicast: prng.chance(profile.multicastChance),
     multicastSkewUs: prng.pick(profile.multicastSkewsUs),

@@ -103,7 +103,7 @@ class Simulation {
       prng: prng.split("workload"),
       clients,
       operations,
-      adversaries: this.faults.adversaries,
+      adversaryOneIn: this.faults.adversaries ? this.profile.adversaryOneIn : 0,
       crashes: this.profile.kindChance > 0,
       startUs: BOOT_ALLOWANCE_US,
       chaosUs: this.chaosUs,

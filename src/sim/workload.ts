@@ -21,7 +21,8 @@ export interface WorkloadOptions {
   prng: Prng;
   clients: number;
   operations: number;
-  adversaries: boolean;
+  /** Adversarial clients have one operation in so many; 0: there are none. */
+  adversaryOneIn: number;
   startUs: number;
   chaosUs: number;
   /** The client that may crash needs others that go on. */
@@ -48,7 +49,7 @@ export function planClients(options: WorkloadOptions): ClientPlan[] {
     plan.bursts.push({ atUs: startUs + offsetUs, operations: burst });
     left -= burst;
   }
-  if (options.adversaries) {
+  if (options.adversaryOneIn > 0) {
     const misbehaviours = prng.shuffle<Misbehaviour>(["reuse", "equivocate"]).slice(0, prng.between(1, 2));
     for (const misbehave of misbehaviours) {
       const plan: ClientPlan = {
@@ -59,7 +60,8 @@ export function planClients(options: WorkloadOptions): ClientPlan[] {
         crashAtUs: undefined,
         bursts: [],
       };
-      for (let i = 0; i < Math.ceil(operations / 50); i++) plan.bursts.push({ atUs: startUs + prng.below(chaosUs), operations: 1 });
+      for (let i = 0; i < Math.ceil(operations / options.adversaryOneIn); i++)
+        plan.bursts.push({ atUs: startUs + prng.below(chaosUs), operations: 1 });
       plans.push(plan);
     }
   }

@@ -121,7 +121,10 @@ export class ReplicaHost {
       onInstalled: (view, rolledBack, installed) => this.#onInstalled(view, rolledBack, installed),
       onFail: (message) => this.#fail(message),
     });
-    this.control = new ControlPlane({ replica: id, n, timing: cluster.timing, guardsOff: options.binding.mutations ? (options.guardsOff ?? 0) : 0 }, this.data);
+    this.control = new ControlPlane(
+      { replica: id, n, timing: cluster.timing, guardsOff: options.binding.mutations ? (options.guardsOff ?? 0) : 0 },
+      this.data,
+    );
     this.#faults = new FaultAgreement(id, n, {
       send: (to, body) => this.engine.send(to, MessageType.Fault, body),
       executed: () => this.data.executed,

@@ -97,11 +97,13 @@ int UdpFabric::attach(const EndpointOptions& options, Receiver* receiver, Endpoi
   Member* member = findMember(receiver);
   if (member == nullptr) {
     member = new Member{};
+    if (const int error = member->alarm.open(loop_, &UdpFabric::onTimer, member)) {
+      delete member;
+      if (endpoint->receivers.empty()) retireEndpoint(endpoint);
+      return error;
+    }
     member->receiver = receiver;
     member->lifetime = lifetime_;
-    uv_timer_init(loop_, &member->timer);
-    uv_unref(reinterpret_cast<uv_handle_t*>(&member->timer));   // the endpoints alone keep the loop alive
-    member->timer.data = member;
     ++lifetime_->openHandles;
     members_.emplace(receiver, member);
   }
@@ -217,26 +219,23 @@ void UdpFabric::setTimer(Receiver* receiver, uint64_t atUs) {
   member->atUs = atUs;
   if (atUs != ~0ull) {
     armTimer(*member);
-  } else if (member->armedMs != ~0ull) {
-    member->armedMs = ~0ull;
-    uv_timer_stop(&member->timer);
+  } else if (member->armedUs != ~0ull) {
+    member->armedUs = ~0ull;
+    member->alarm.disarm();
   }
 }
 
 void UdpFabric::armTimer(Member& member) {
-  // The loop's clock counts the same milliseconds as uv_hrtime and never runs ahead of it: rounding up is enough.
-  const uint64_t dueMs = member.atUs / 1'000 + (member.atUs % 1'000 != 0);
   // An earlier alarm looks again when it comes, so that moving a timer back, which happens with every batch, is free.
-  if (member.armedMs <= dueMs) return;
-  member.armedMs = dueMs;
-  const uint64_t nowMs = uv_now(loop_);
-  uv_timer_start(&member.timer, &UdpFabric::onTimer, dueMs > nowMs ? dueMs - nowMs : 0, 0);
+  if (member.armedUs <= member.atUs) return;
+  member.armedUs = member.atUs;
+  member.alarm.arm(member.atUs);
 }
 
-void UdpFabric::onTimer(uv_timer_t* handle) {
-  auto& member = *static_cast<Member*>(handle->data);
+void UdpFabric::onTimer(void* context) {
+  auto& member = *static_cast<Member*>(context);
   UdpFabric* fabric = member.lifetime->fabric;
-  member.armedMs = ~0ull;
+  member.armedUs = ~0ull;
   if (fabric == nullptr || member.receiver == nullptr || member.atUs == ~0ull) return;
   if (member.atUs > fabric->nowUs(nullptr)) {
     fabric->armTimer(member);
@@ -268,7 +267,7 @@ void UdpFabric::retireMember(Member* member) {
   members_.erase(member->receiver);
   member->receiver = nullptr;
   member->atUs = ~0ull;
-  uv_close(reinterpret_cast<uv_handle_t*>(&member->timer), &UdpFabric::onTimerClosed);
+  member->alarm.close(&UdpFabric::onTimerClosed);
 }
 
 void UdpFabric::retireEndpoint(UdpEndpoint* endpoint) {
@@ -283,8 +282,8 @@ void UdpFabric::retireEndpoint(UdpEndpoint* endpoint) {
   endpoint->fd = -1;
 }
 
-void UdpFabric::onTimerClosed(uv_handle_t* handle) {
-  auto* member = static_cast<Member*>(handle->data);
+void UdpFabric::onTimerClosed(void* context) {
+  auto* member = static_cast<Member*>(context);
   auto lifetime = std::move(member->lifetime);
   delete member;
   releaseHandle(std::move(lifetime));

@@ -105,9 +105,9 @@ class UdpFabric final : public Fabric {
   size_t receive(UdpEndpoint& endpoint, int maxRounds);
   void dispatch(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
   void endBatch();
-  static void onTimer(uv_timer_t* handle);
+  static void onTimer(void* context);
   static void onReadable(uv_poll_t* handle, int status, int events);
-  static void onTimerClosed(uv_handle_t* handle);
+  static void onTimerClosed(void* context);
   static void onPollClosed(uv_handle_t* handle);
 
   uv_loop_t* loop_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fabric/udp.h"
+#include "fabric/udp_alarm.h"
 
 namespace squall::fabric {
 
@@ -42,11 +43,11 @@ struct UdpFabric::Lifetime {
 };
 
 struct UdpFabric::Member {
-  uv_timer_t timer;
+  Alarm alarm;
   std::shared_ptr<Lifetime> lifetime;
   Receiver* receiver;                      // null once detached everywhere
   uint64_t atUs = ~0ull;                   // when onTimer is due; ~0: never
-  uint64_t armedMs = ~0ull;                // on the loop's clock; never later than atUs asks for
+  uint64_t armedUs = ~0ull;                // never later than atUs asks for
   uint32_t attachments = 0;
   bool wantsRef = true;
   bool touched = false;

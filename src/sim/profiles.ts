@@ -86,8 +86,8 @@ const standard: FaultProfile = {
   clockDriftPpm: 500,
   adversaryOneIn: 250,
   scriptChance: 0.1,
-  multicastChance: 0.9,
-  multicastSkewsUs: [0, 0, 0, 0, 1, 1, 20, -1],
+  multicastChance: 0.95,
+  multicastSkewsUs: [0, 0, 0, 0, 0, 1, 1, 20, -1],
   paceUs: [60, 160],
 };
 

@@ -288,7 +288,7 @@ class Simulation {
     if (event.type === "invariant-broken") this.oracle.violate(`invariant broken: ${event.message}`, event.replica);
     else if (event.type === "machine-error")
       this.oracle.violate(`the machine failed in ${event.upcall}: ${event.message}`, event.replica, event.seqno);
-    else if (event.type === "installed" && (event.rolledBack > 0 || event.installed > 0)) this.changedViews.add(event.view);
+    else if (this.started && event.type === "installed" && (event.rolledBack > 0 || event.installed > 0)) this.changedViews.add(event.view);
     if (this.options.trace !== undefined)
       this.options.trace(this.cluster.hub.nowUs(), `replica ${event.replica}: ${JSON.stringify(event)}`);
   }

@@ -6,7 +6,7 @@ export function drawTiming(prng: Prng): ClusterTiming {
   const syncMinMs = prng.pick([1, 2, 4]);
   return {
     syncMinMs,
-    syncMaxMs: prng.pick([5, 10, 20]),
+    syncMaxMs: prng.pick([2, 5, 10]),
     syncEvery: prng.pick([8, 64, 4096]),
     syncTimeoutMs: prng.pick([5, 10, 20]),
     reconciliationTimeoutMs: prng.pick([5, 10, 20]),

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { type RunOptions, runSimulations } from "../../src/sim/run.js";
 
@@ -18,6 +18,18 @@ it("runs several seeds over several cluster sizes and sums them up", async () =>
   expect(summary).toMatchObject({ seeds: 4, passed: 4, failed: 0, linearizable: true, converged: true });
   expect(summary.operations + summary.unknown).toBeGreaterThanOrEqual(400);
   expect(summary.binding.sha256).toBe(createHash("sha256").update(readFileSync(summary.binding.path)).digest("hex"));
+});
+
+const compiled = new URL("../../dist/sim/run.js", import.meta.url);
+
+it.skipIf(!existsSync(compiled))("gives the same results in worker threads as in one thread", async () => {
+  const { runSimulations: runCompiled } = (await import(compiled.href)) as { runSimulations: typeof runSimulations };
+  const traceHashes = async (workers: number) => {
+    const hashes = new Map<number, string>();
+    await runCompiled({ ...quick, workers, seeds: 6, onResult: (result) => hashes.set(result.seed, result.traceHash) });
+    return [...hashes].sort(([a], [b]) => a - b);
+  };
+  expect(await traceHashes(2)).toEqual(await traceHashes(1));
 });
 
 it("prints one JSON object a seed and one for the summary", async () => {

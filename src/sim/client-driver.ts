@@ -106,8 +106,9 @@ export class ClientDriver {
 
   private failed(index: number, error: SquallError): void {
     const { history, oracle } = this.context;
+    if (this.crashed) return;
     this.refused++;
-    if (this.crashed || this.adversary || error.outcome === "unknown") return;
+    if (this.adversary || error.outcome === "unknown") return;
     if (error.outcome === "executed") oracle.violate(`${error.code} for ${history.describe(index)}`);
     // Not executed: to the checker as if its outcome were unknown; the oracles see that it never is committed.
     oracle.refused(index + ClientDriver.ID_OFFSET);

@@ -63,6 +63,8 @@ export class SimulatedCluster {
   readonly hosts: ReplicaHost[] = [];
   readonly machines: ModelMachine[] = [];
   readonly clients: ClientHost[] = [];
+  private readonly rollbackTrace = new Float64Array(3);
+  private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
   private readonly operatorPort: number;
   private readonly cluster: Cluster;
   private readonly endpoints: Endpoints;
@@ -94,7 +96,7 @@ export class SimulatedCluster {
         if (host === undefined || host.closed) return undefined;
         return host.engine;
       }),
-      onCommitted,
+      { committed: onCommitted, rolledBack: (fromSeqno, toSeqno) => this.traceRollback(id, fromSeqno, toSeqno) },
     );
     this.machines.push(machine);
     this.hosts.push(
@@ -112,6 +114,14 @@ export class SimulatedCluster {
         ...(guardsOff === 0 ? {} : { guardsOff }),
       }),
     );
+  }
+
+  /** The engines trace frames, executions, commits and results; a rollback is between the hosts and the machine. */
+  private traceRollback(replica: number, fromSeqno: number, toSeqno: number): void {
+    this.rollbackTrace[0] = replica;
+    this.rollbackTrace[1] = fromSeqno;
+    this.rollbackTrace[2] = toSeqno;
+    this.hub.trace(this.rollbackTraceBytes);
   }
 
   private openClient(plan: ClientPlan, index: number, prng: Prng): void {

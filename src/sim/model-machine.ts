@@ -16,6 +16,12 @@ export interface Witness {
   violated(what: string): void;
 }
 
+/** What the run does in the middle of an upcall, after the witness. */
+export interface MachineHooks {
+  committed(): void;
+  rolledBack(fromSeqno: number, toSeqno: number): void;
+}
+
 const JOURNAL_START = 4096;
 
 export class ModelMachine implements Machine {
@@ -38,7 +44,7 @@ export class ModelMachine implements Machine {
 
   constructor(
     private readonly witness?: Witness,
-    private readonly onCommitted?: () => void,
+    private readonly hooks?: MachineHooks,
   ) {}
 
   speculativelyExecute(seqno: number, operation: Uint8Array): Uint8Array {
@@ -76,13 +82,14 @@ export class ModelMachine implements Machine {
     if (given !== operations.length) this.witness?.violated(`rollback hands out ${operations.length} operations, ${given} were executed`);
     this.executedSeqno = Math.min(this.executedSeqno, toSeqno);
     this.witness?.rolledBack(fromSeqno, toSeqno);
+    this.hooks?.rolledBack(fromSeqno, toSeqno);
   }
 
   commit(seqno: number): void {
     if (seqno < this.committedSeqno) this.witness?.violated(`commit falls from ${this.committedSeqno} to ${seqno}`);
     this.committedSeqno = seqno;
     this.witness?.committed(seqno);
-    this.onCommitted?.();
+    this.hooks?.committed();
   }
 
   snapshot(): Uint8Array {

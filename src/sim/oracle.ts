@@ -98,9 +98,10 @@ export class Oracle {
 
   /**
    * At the end of a run, with all replicas at the same committed seqno: compares whole logs, looks for requests executed
-   * twice, replays. Marks in `history` where operations with unknown outcome were committed. `idOffset`: id - history index.
+   * twice or out of a session's order, replays. Marks in `history` where operations with unknown outcome were committed.
+   * `idOffset`: id - history index.
    */
-  finish(history: History, idOffset: number, snapshots: Uint8Array[]): void {
+  finish(history: History, idOffset: number, orderedClients: ReadonlySet<number>, snapshots: Uint8Array[]): void {
     const reference = this.replicas.reduce((best, witness) => (witness.committedSeqno > best.committedSeqno ? witness : best));
     const view = reference.view();
     if (view === undefined) return;
@@ -123,7 +124,27 @@ export class Oracle {
         this.violate(`operation ${id}, accepted by a client, is not in the committed history`, undefined, seqno);
     }
     this.findDuplicates(rows, end);
+    this.checkOrder(history, idOffset, orderedClients, end);
     this.replay(history, idOffset, view, end, snapshots);
+  }
+
+  /** An ordered session's operations take effect in the order of their invocation, none before its predecessor. */
+  private checkOrder(history: History, idOffset: number, orderedClients: ReadonlySet<number>, end: number): void {
+    const issued = new Map<number, number[]>();
+    for (const client of orderedClients) issued.set(client, []);
+    for (let index = 0; index < history.count; index++) issued.get(history.client[index]!)?.push(index + idOffset);
+    const executed = new Map<number, number>();
+    for (let seqno = 1; seqno <= end; seqno++) {
+      const id = this.committedIds[seqno]!;
+      if (id === 0) continue;
+      const client = history.client[id - idOffset];
+      const order = client === undefined ? undefined : issued.get(client);
+      if (client === undefined || order === undefined) continue;
+      const before = executed.get(client) ?? 0;
+      if (order[before] !== id)
+        this.violate(`operation ${id} of ordered client ${client} was executed where ${order[before]} was due`, undefined, seqno);
+      executed.set(client, before + 1);
+    }
   }
 
   private findDuplicates(rows: Uint8Array, end: number): void {

@@ -122,7 +122,8 @@ class ScheduleDrawer {
     const replica = prng.pick(ports.replicas);
     // Half of the time its clients still reach it: it goes on answering in a view that is past.
     const others = (prng.chance(0.5) ? ports.replicas : this.all).filter((port) => port !== replica);
-    this.block(fromUs, untilUs, [replica], others, true);
+    // Now and then it is as good as dead: what the others need is a quorum without it.
+    this.block(fromUs, prng.chance(0.15) ? this.endUs : untilUs, [replica], others, true);
   }
 
   /** One direction only. */

@@ -165,7 +165,8 @@ class Simulation {
       else if (this.chaos()) converged = this.heal() && this.converge();
       if (this.started) {
         const snapshots = converged ? cluster.machines.map((machine) => machine.snapshot()) : [];
-        oracle.finish(this.history, ClientDriver.ID_OFFSET, snapshots);
+        const ordered = this.drivers.filter(({ plan, refused }) => plan.ordered && refused === 0).map(({ plan }) => plan.index);
+        oracle.finish(this.history, ClientDriver.ID_OFFSET, new Set(ordered), snapshots);
       }
       for (const violation of oracle.violations) this.problems.push(describeViolation(violation));
       const verdict = checkLinearizability(this.history);

@@ -10,11 +10,11 @@ const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
 const require = createRequire(import.meta.url);
 const loaded = new Map<string, NativeBinding>();
 
-/** Where the addon may lie, in the order tried: the packaged binary, then the one built from source. */
+/** Where the addon may lie, in the order tried: what was built here from source, then the packaged binary. */
 export function bindingPaths(): string[] {
   return [
-    resolve(packageRoot, "prebuilds", `${process.platform}-${process.arch}`, "squall.node"),
     resolve(packageRoot, "build", "Release", "squall.node"),
+    resolve(packageRoot, "prebuilds", `${process.platform}-${process.arch}`, "squall.node"),
   ];
 }
 

@@ -19,7 +19,11 @@ export async function openWorkerReplica(
   onEvent: (event: ReplicaEvent) => void,
 ): Promise<ReplicaBackend> {
   const workerData: ReplicaWorkerData = { mark: WorkerMark, ...data };
-  const worker = new Worker(new URL("./replica-worker.js", import.meta.url), { workerData, name: `squall replica ${data.id}` });
+  const worker = new Worker(new URL("./replica-worker.js", import.meta.url), {
+    workerData,
+    name: `squall replica ${data.id}`,
+    execArgv: inheritedArguments(process.execArgv),
+  });
   const calls = new Map<number, Call>();
   let lastCall = 0;
   let failure: SquallError | undefined;
@@ -99,4 +103,16 @@ function revive({ code, message, stack }: PlainError): SquallError {
   const error = new SquallError(code, message);
   if (stack !== undefined) Object.defineProperty(error, "stack", { value: stack, configurable: true, writable: true });
   return error;
+}
+
+/** Loaders and hooks that a machine module may need pass on to the Worker; what says how to run the main program does not. */
+function inheritedArguments(execArgv: readonly string[]): string[] {
+  const ownValue = new Set(["-e", "--eval", "-p", "--print", "-pe"]);
+  const result: string[] = [];
+  for (let i = 0; i < execArgv.length; i++) {
+    const argument = execArgv[i] as string;
+    if (ownValue.has(argument)) i++;
+    else if (!argument.startsWith("--input-type")) result.push(argument);
+  }
+  return result;
 }

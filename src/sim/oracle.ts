@@ -107,6 +107,10 @@ export class Oracle {
     if (view === undefined) return;
     const end = reference.committedSeqno;
     const rows = end === 0 ? new Uint8Array(0) : view.suffixRows(1, end);
+    if (rows.length !== 48 * end) {
+      this.violate(`committed ${end} entries, its log has ${rows.length / 48}`, reference.replica, end);
+      return;
+    }
     for (const witness of this.replicas) {
       const own = witness.view();
       if (witness === reference || own === undefined) continue;

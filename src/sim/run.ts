@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { setImmediate } from "node:timers/promises";
 import { Piscina } from "piscina";
 import { loadBinding } from "../data/load.js";
 import { SquallError } from "../errors.js";
@@ -108,6 +109,8 @@ export async function runSimulations(options: RunOptions = {}): Promise<RunSumma
       for (let index = 0; index < plan.seeds; index++) {
         const trace = options.trace ? (atUs: number, line: string) => print(formatTrace(atUs, line)) : undefined;
         onResult(simulate({ ...task(index), binding, ...(trace === undefined ? {} : { trace }) }));
+        // What a run held natively is freed from the event loop only.
+        await setImmediate();
       }
       return;
     }

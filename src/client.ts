@@ -265,7 +265,14 @@ export class Client {
       this.#onState = (state) => {
         if (state === ClientState.Ready) finish(resolve);
         else if (state === ClientState.Evicted)
-          finish(() => reject(new SquallError("SESSION_EVICTED", "The replicas refused the session; connect again.")));
+          finish(() =>
+            reject(
+              new SquallError(
+                "SESSION_EVICTED",
+                "The replicas refused the session: their log is full, or the session is unknown. See `squall status`.",
+              ),
+            ),
+          );
       };
       this.#host.start();
     });

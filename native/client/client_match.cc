@@ -68,7 +68,9 @@ void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) 
     if (r.refusal != reply.status) r.refusals = 0;
     r.refusal = reply.status;
     r.refusals |= 1ull << replica;
-    if (static_cast<uint32_t>(__builtin_popcountll(r.refusals)) >= majority(n_) && reply.status != ResultStatus::LogFull && reply.request != 0) {
+    // A log without room at one replica says nothing of the others: only all of them together end the operation.
+    const uint32_t needed = reply.status == ResultStatus::LogFull ? n_ : majority(n_);
+    if (static_cast<uint32_t>(__builtin_popcountll(r.refusals)) >= needed && reply.request != 0) {
       if (reply.status == ResultStatus::UnknownSession) setState(ClientState::Evicted);
       finish(r, reply.status, 0, {});
     }
@@ -145,7 +147,7 @@ void Client::finish(Request& r, ResultStatus status, uint64_t seqno, Bytes resul
   if (r.attempt == 0) observeRtt(nowUs() - r.firstSentUs);
   if (&r == &registration_) {
     if (status == ResultStatus::Ok) setState(ClientState::Ready);
-    else if (status != ResultStatus::LogFull) setState(ClientState::Evicted);
+    else setState(ClientState::Evicted);
     return;
   }
   active_--;

@@ -395,11 +395,8 @@ export class ClientHost {
   #failed(pending: Pending, base: number, status: number): void {
     const rows = this.#completionRows;
     const text = this.#results.copy(rows[base + ClientRow.Offset] as number, rows[base + ClientRow.Length] as number).toString("utf8");
-    fail(
-      pending,
-      completionError(status, text),
-      joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number),
-    );
+    const seqno = joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number);
+    fail(pending, completionError(status, text, seqno), seqno);
     if (status !== ResultStatus.LogFull) return;
     this.#logFull = true;
     this.#probeUs = this.engine.nowUs() + LogFullProbeUs;

@@ -45,7 +45,7 @@ export class Pending {
 }
 
 /** The error of a completion that is not Ok. `text` is the machine's error text, where there is one. */
-export function completionError(status: number, text: string): SquallError {
+export function completionError(status: number, text: string, seqno = 1): SquallError {
   switch (status) {
     case ResultStatus.MachineThrew: {
       const code = text.startsWith("MACHINE_RETURNED_PROMISE")
@@ -61,7 +61,8 @@ export function completionError(status: number, text: string): SquallError {
       return new SquallError(
         "LOG_FULL",
         "The replicas' log is full; the operation was refused. Raise limits.logEntries or limits.logBytes.",
-        { outcome: "not-executed" },
+        // Refused in the log is final. Refused by logs without any room left, a copy that is still under way might get in later.
+        { outcome: seqno > 0 ? "not-executed" : "unknown" },
       );
     case ResultStatus.UnknownSession:
       return new SquallError("SESSION_EVICTED", "The replicas no longer know this client's session; connect again.", {

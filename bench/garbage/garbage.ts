@@ -7,48 +7,46 @@ import { median, round } from "../statistics.js";
 
 /**
  * JavaScript heap per operation. The young generation is made so large that no collection comes during a run: then the growth of
- * the used heap is what was allocated. What grows with time and not with operations (timers, SYNC, reading the figures) is taken
- * out by the slope between a slow and a fast run of the same length.
+ * the used heap is what was allocated. What an idle group allocates in the same time (reading the figures above all) is taken out.
+ * With one outstanding, what is allocated per batch counts as per operation.
  */
 const semiSpaceMegabytes = 192;
 const seconds = 0.4;
 const rounds = 5;
+const windows = [1, 64] as const;
 
-interface Sample {
-  operations: number;
+interface Growth {
   /** Mean over the replicas. */
-  replicaBytes: number;
-  clientBytes: number;
-  collected: boolean;
+  replica: number;
+  client: number;
+  operations: number;
 }
 
-async function sample(group: Group, window: number, form: Form): Promise<Sample> {
+async function growth(
+  group: Group,
+  act: () => Promise<{ operations: number; heapBytes: number; collections: number }>,
+): Promise<Growth | undefined> {
   await group.collect();
   const before = await group.heaps();
-  const client = await group.allocate({ window, seconds, form });
+  const client = await act();
   const after = await group.heaps();
-  const growth = after.map((heap, i) => heap.usedBytes - before[i]!.usedBytes);
-  return {
-    operations: client.operations,
-    replicaBytes: growth.reduce((sum, bytes) => sum + bytes, 0) / growth.length,
-    clientBytes: client.heapBytes,
-    collected: client.collections > 0 || after.some((heap, i) => heap.collections !== before[i]!.collections),
-  };
+  const each = after.map((heap, i) => heap.usedBytes - before[i]!.usedBytes);
+  const collected = client.collections > 0 || after.some((heap, i) => heap.collections !== before[i]!.collections);
+  if (collected) return undefined;
+  return { replica: each.reduce((sum, bytes) => sum + bytes, 0) / each.length, client: client.heapBytes, operations: client.operations };
 }
 
-/** Bytes per operation: what a fast run allocated more than a slow one. */
-async function slopes(group: Group, form: Form): Promise<{ replica: number; client: number }> {
+/** The median of several runs in which no garbage was collected. */
+async function perOperation(group: Group, window: number, form: Form, idle: Growth): Promise<{ replica: number; client: number }> {
   const replica: number[] = [];
   const client: number[] = [];
   for (let i = 0; i < rounds * 2 && replica.length < rounds; i++) {
-    const slow = await sample(group, 1, form);
-    const fast = await sample(group, 64, form);
-    if (slow.collected || fast.collected) continue;
-    const operations = fast.operations - slow.operations;
-    replica.push((fast.replicaBytes - slow.replicaBytes) / operations);
-    client.push((fast.clientBytes - slow.clientBytes) / operations);
+    const run = await growth(group, () => group.allocate({ window, seconds: form === "bare" ? seconds / 4 : seconds, form }));
+    if (run === undefined) continue;
+    replica.push((run.replica - idle.replica) / run.operations);
+    client.push((run.client - idle.client) / run.operations);
   }
-  return { replica: median(replica), client: median(client) };
+  return { replica: round(median(replica)), client: round(median(client)) };
 }
 
 export async function benchGarbage(json: boolean): Promise<number> {
@@ -58,27 +56,26 @@ export async function benchGarbage(json: boolean): Promise<number> {
   const execArgv = ["--expose-gc", `--min-semi-space-size=${size}`, `--max-semi-space-size=${size}`];
   const group = await Group.start({ folder, name: "garbage", design: "multicast", clients: 1, execArgv });
   for (const form of ["promise", "callback", "promise", "callback"] as const) await group.allocate({ window: 64, seconds: 0.5, form });
-  const callback = await slopes(group, "callback");
-  const promise = await slopes(group, "promise");
-  const bare: number[] = [];
-  for (let i = 0; i < rounds; i++) {
-    await group.collect();
-    const run = await group.allocate({ window: 64, seconds: seconds / 4, form: "bare" });
-    if (run.collections === 0) bare.push(run.heapBytes / run.operations);
+  const none: Growth = { replica: 0, client: 0, operations: 0 };
+  const nothing = { operations: 0, heapBytes: 0, collections: 0 };
+  const pause = () => new Promise<typeof nothing>((resolve) => setTimeout(() => resolve(nothing), seconds * 1000));
+  const idle = (await growth(group, pause)) ?? none;
+  const figures: Record<string, number> = {};
+  console.log("JavaScript heap allocated per operation, bytes      replica    client, callback    client, promise");
+  for (const window of windows) {
+    const callback = await perOperation(group, window, "callback", idle);
+    const promise = await perOperation(group, window, "promise", idle);
+    const columns = [callback.replica, callback.client, promise.client].map((bytes, i) => String(bytes).padStart([9, 20, 19][i]!));
+    console.log(`  ${String(window).padStart(2)} outstanding                                     ${columns.join("")}`);
+    figures[`replicaBytes${window}`] = callback.replica;
+    figures[`clientCallbackBytes${window}`] = callback.client;
+    figures[`clientPromiseBytes${window}`] = promise.client;
   }
+  const bare = await perOperation(group, 64, "bare", none);
+  figures.barePromiseBytes = bare.client;
+  console.log(`  an awaited promise of an 8-byte Buffer, without Squall ${" ".repeat(33)}${String(bare.client).padStart(14)}`);
   await group.run(1, 64, 0.2);
   group.stop();
-  const figures = {
-    replicaBytesPerOperation: round(callback.replica, 2),
-    clientCallbackBytesPerOperation: round(callback.client, 2),
-    clientPromiseBytesPerOperation: round(promise.client, 1),
-    barePromiseAndResultBytes: round(median(bare), 1),
-  };
-  console.log("JavaScript heap allocated per operation");
-  console.log(`  replica                                        ${figures.replicaBytesPerOperation} bytes`);
-  console.log(`  client, callback form                          ${figures.clientCallbackBytesPerOperation} bytes`);
-  console.log(`  client, promise form                           ${figures.clientPromiseBytesPerOperation} bytes`);
-  console.log(`  of these: a bare promise and an 8-byte Buffer  ${figures.barePromiseAndResultBytes} bytes`);
   for (const what of group.wrong) console.log(`WRONG: ${what}`);
   if (json) console.log(JSON.stringify(figures));
   return group.wrong.length === 0 ? 0 : 1;

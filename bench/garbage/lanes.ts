@@ -37,9 +37,9 @@ async function promiseLane(tally: Tally, invoke: () => Promise<Buffer>): Promise
 function callbackLane(tally: Tally, client: Client): Promise<void> {
   return new Promise((resolve, reject) => {
     const onResult = (error: Error | undefined): void => {
-      if (error !== undefined) return reject(error);
       tally.count();
-      if (tally.ended) resolve();
+      if (error !== undefined) reject(error);
+      else if (tally.ended) resolve();
       else client.invokeWith(addOne, onResult);
     };
     client.invokeWith(addOne, onResult);
@@ -63,7 +63,7 @@ class BarePromises {
   async serve(tally: Tally): Promise<void> {
     while (!tally.ended || this.#resolvers.length > 0) {
       for (let i = this.#resolvers.length; i > 0; i--) {
-        const result = Buffer.allocUnsafeSlow(8);
+        const result = Buffer.allocUnsafe(8);
         result.set(bareResult);
         this.#resolvers.pop()!(result);
       }

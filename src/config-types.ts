@@ -33,7 +33,7 @@ export interface ClusterLimits {
 }
 
 export interface ClusterTiming {
-  syncMinMs: number; // default 2: period of SYNC under load
+  syncMinMs: number; // default 2: shortest period of SYNC, under load while views change; five times this when they don't
   syncMaxMs: number; // default 50
   syncEvery: number; // k: entries after which a SYNC goes out early, default 4096
   syncTimeoutMs: number; // default 50: no superquorum or silent leader

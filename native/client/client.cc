@@ -33,7 +33,10 @@ Salt freshSalt(fabric::Fabric& fabric) { Salt s; fabric.entropy(s.data(), s.size
 Client::Client(std::shared_ptr<fabric::Fabric> fabric, ClientConfig config, ClientRegion region, ClientUpcalls& upcalls)
     : fabric_(std::move(fabric)), config_(std::move(config)), region_(region), upcalls_(upcalls),
       channels_(channelConfig(config_), freshSalt(*fabric_)), n_(static_cast<uint32_t>(config_.replicas.size())),
-      quorum_(protocol::guarded(config_.guardsOff, protocol::kGuardSuperQuorum) ? superquorum(n_) : majority(n_)), slots_(config_.window) {
+      quorum_(protocol::guarded(config_.guardsOff, protocol::kGuardSuperQuorum) ? superquorum(n_) : majority(n_)),
+      halfWindow_(std::max(16u, (config_.window + 1) / 2)),
+      matchView_(protocol::guarded(config_.guardsOff, protocol::kGuardMatchView)),
+      matchHash_(protocol::guarded(config_.guardsOff, protocol::kGuardMatchHash)), slots_(config_.window) {
   session_ = wire::load<uint64_t>(channels_.salt().data());
   fabric_->entropy(nonce_, sizeof nonce_);
   batch_.reserve(config_.window);
@@ -130,7 +133,7 @@ bool Client::flush(uint32_t count) {
     r.record.resize(wire::kRecordBytes + row.length);
     wire::writeRecordHeader(r.record.data(), session_, r.number, low_, clock, config_.ordered ? wire::kOrdered : 0, row.length);
     if (row.length) std::memcpy(r.record.data() + wire::kRecordBytes, region_.arena + row.offset, row.length);
-    for (uint32_t k = 0; k < n_; k++) r.votes[k].valid = false;
+    r.voters = 0;
     r.active = true;
     r.accepted = r.hasResult = r.committed = r.complain = false;
     r.refusals = 0;

@@ -84,12 +84,12 @@ class Client final : public fabric::Receiver {
     uint64_t view = 0, seqno = 0;
     uint8_t hash[kReplyHashBytes] = {};
     wire::ResultStatus status{};
-    bool valid = false;
   };
   struct Request {
     uint64_t number = 0, firstSentUs = 0, dueUs = 0, retryUs = 0;
     std::vector<uint8_t> record;          // sent again byte for byte
     Vote votes[kMaxReplicas];
+    uint32_t voters = 0;                  // replicas whose vote is valid (bit mask)
     uint64_t refusals = 0;                // replicas that answered without logging it (bit mask)
     wire::ResultStatus refusal{};
     uint8_t attempt = 0;
@@ -105,6 +105,7 @@ class Client final : public fabric::Receiver {
   void onWelcome(const wire::Opened& frame);
   void onReplies(const wire::Opened& frame);
   void onReply(uint32_t replica, uint64_t view, const wire::ReplyRecord& reply);
+  bool agree(const Vote& a, const Vote& b) const;
   void judge(Request& request);
   void finish(Request& request, wire::ResultStatus status, uint64_t seqno, Bytes result);
   void deliver();
@@ -123,7 +124,8 @@ class Client final : public fabric::Receiver {
   ClientUpcalls& upcalls_;
   wire::Channels channels_;
   fabric::EndpointId endpoint_ = fabric::kNoEndpoint;
-  uint32_t n_, quorum_;
+  uint32_t n_, quorum_, halfWindow_;
+  bool matchView_, matchHash_;
 
   ClientState state_ = ClientState::Hello;
   uint64_t session_ = 0;
@@ -138,7 +140,7 @@ class Client final : public fabric::Receiver {
   uint32_t active_ = 0;
   uint64_t armedUs_ = ~0ull;
   double srttUs_ = 0, rttvarUs_ = 0;
-  uint64_t lastHeardUs_ = 0;
+  uint64_t lastHeardUs_ = 0;              // and the clock of the replies that are being judged
   uint32_t completed_ = 0;                // rows waiting for the upcall
   size_t resultUsed_ = 0;
   bool scramble_ = false, closed_ = false, announce_ = false;

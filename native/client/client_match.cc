@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "client/client.h"
-#include "protocol/guards.h"
 
 namespace squall::client {
 
@@ -77,8 +76,9 @@ void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) 
     return;
   }
   Vote& vote = r.votes[replica];
-  if (vote.valid && vote.view > view) return;       // an older reply, overtaken
-  vote.valid = true;
+  const uint32_t bit = 1u << replica;
+  if ((r.voters & bit) && vote.view > view) return;       // an older reply, overtaken
+  r.voters |= bit;
   vote.view = view;
   vote.seqno = reply.seqno;
   std::memcpy(vote.hash, reply.hash, kReplyHashBytes);
@@ -99,21 +99,24 @@ void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) 
   judge(r);
 }
 
+bool Client::agree(const Vote& a, const Vote& b) const {
+  return a.seqno == b.seqno && a.status == b.status && (a.view == b.view || !matchView_) &&
+         (std::memcmp(a.hash, b.hash, kReplyHashBytes) == 0 || !matchHash_);
+}
+
 void Client::judge(Request& r) {
   if (!r.accepted) {
-    uint32_t valid = 0, best = 0;
-    for (uint32_t i = 0; i < n_; i++) {
-      if (!r.votes[i].valid) continue;
-      valid++;
+    const uint32_t valid = static_cast<uint32_t>(__builtin_popcount(r.voters));
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < n_ && best < quorum_; i++) {
+      if (!(r.voters >> i & 1)) continue;
       uint32_t equal = 0;
-      for (uint32_t k = 0; k < n_; k++) {
-        const Vote &a = r.votes[i], &b = r.votes[k];
-        equal += b.valid && a.seqno == b.seqno && a.status == b.status &&
-                 (a.view == b.view || !protocol::guarded(config_.guardsOff, protocol::kGuardMatchView)) &&
-                 (std::memcmp(a.hash, b.hash, kReplyHashBytes) == 0 || !protocol::guarded(config_.guardsOff, protocol::kGuardMatchHash));
+      for (uint32_t k = 0; k < n_; k++) equal += (r.voters >> k & 1) && agree(r.votes[i], r.votes[k]);
+      if (equal > best) {
+        best = equal;
+        if (best >= quorum_) r.agreed = r.votes[i];
       }
-      if (equal > best) { best = equal; r.agreed = r.votes[i]; }
-      if (best >= quorum_) break;
+      if (best == valid) break;       // all who answered agree
     }
     if (best < quorum_) {
       // Those still silent can't complete a superquorum any more: say so now rather than at the time-out.
@@ -128,7 +131,7 @@ void Client::judge(Request& r) {
   if (r.hasResult && sameEntry(r.resultOf.hash, r.resultOf.seqno, r.agreed.hash, r.agreed.seqno)) {
     if (r.agreed.status == ResultStatus::PredecessorMissing) {   // did not execute: sent again, with what precedes it
       r.accepted = r.hasResult = r.committed = false;
-      for (uint32_t i = 0; i < n_; i++) r.votes[i].valid = false;
+      r.voters = 0;
       region_.status[kResends] += 1;
       again(r, false, 1000);
       return;
@@ -141,10 +144,12 @@ void Client::judge(Request& r) {
 
 void Client::finish(Request& r, ResultStatus status, uint64_t seqno, Bytes result) {
   // Full: hand over what is there while this slot is still busy, since the upcall may send new requests.
-  if (completed_ == region_.completionCapacity || resultUsed_ + result.size() > region_.resultBytes) deliver();
+  // Half a window is handed over early too: its next requests are on their way while the rest is looked at.
+  if (completed_ >= halfWindow_ || completed_ == region_.completionCapacity || resultUsed_ + result.size() > region_.resultBytes) deliver();
   if (closed_) return;
   r.active = false;
-  if (r.attempt == 0) observeRtt(nowUs() - r.firstSentUs);
+  const uint64_t latencyUs = lastHeardUs_ - r.firstSentUs;
+  if (r.attempt == 0) observeRtt(latencyUs);
   if (&r == &registration_) {
     if (status == ResultStatus::Ok) setState(ClientState::Ready);
     else setState(ClientState::Evicted);
@@ -153,11 +158,10 @@ void Client::finish(Request& r, ResultStatus status, uint64_t seqno, Bytes resul
   active_--;
   while (low_ < next_ && !slotOf(low_).active) low_++;
   if (!result.empty()) std::memcpy(region_.results + resultUsed_, result.data(), std::min(result.size(), region_.resultBytes));
-  const uint64_t latency = nowUs() - r.firstSentUs;
   region_.completions[completed_++] = {static_cast<uint32_t>(r.number % config_.window), static_cast<uint32_t>(status),
                                        static_cast<uint32_t>(resultUsed_), static_cast<uint32_t>(result.size()),
                                        static_cast<uint32_t>(seqno), static_cast<uint32_t>(seqno >> 32),
-                                       static_cast<uint32_t>(std::min<uint64_t>(latency, ~0u)), 0};
+                                       static_cast<uint32_t>(std::min<uint64_t>(latencyUs, ~0u)), 0};
   resultUsed_ += (result.size() + 7) & ~size_t{7};
   region_.status[kCompletions] += 1;
   if (fabric_->tracing()) {

@@ -36,7 +36,7 @@ Replica::Replica(std::shared_ptr<fabric::Fabric> fabric, ReplicaConfig config, R
     : fabric_(std::move(fabric)), config_(std::move(config)), region_(region), upcalls_(upcalls),
       log_(config_.logEntries, config_.logBytes, guarded(config_.guardsOff, kGuardHashOperation)),
       sessions_(config_.maxSessions, config_.window, guarded(config_.guardsOff, kGuardSessionDedupe)),
-      channels_(channelConfig(config_), freshSalt(*fabric_)) {
+      channels_(channelConfig(config_), freshSalt(*fabric_)), tracing_(fabric_->tracing()) {
   uint64_t random;
   fabric_->entropy(reinterpret_cast<uint8_t*>(&random), sizeof random);
   messageKey_ = random;

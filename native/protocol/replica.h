@@ -139,6 +139,7 @@ class Replica final : public fabric::Receiver {
   Status status_ = Status::Recovery;
   Mode mode_ = Mode::Speculative;
   uint64_t view_ = 0, lastNormalView_ = 0, executed_ = 0, committed_ = 0;
+  const bool tracing_;
   bool hasLife_ = false, halted_ = false, closed_ = false, executing_ = false, progressed_ = false;
   uint32_t epoch_ = 0;
   uint64_t progressAt_ = 0;

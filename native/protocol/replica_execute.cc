@@ -32,8 +32,8 @@ void Replica::executePending(bool reply) {
         region_.rows[rows++] = {static_cast<uint32_t>(seqno), static_cast<uint32_t>(seqno >> 32), static_cast<uint32_t>(used),
                                 static_cast<uint32_t>(operation.size()), static_cast<uint32_t>(e.timeUs),
                                 static_cast<uint32_t>(e.timeUs >> 32), 0, 0};
-        used += operation.size();
-        if (fabric_->tracing()) fabric_->trace(this, 'x', log_.record(seqno));
+        used += (operation.size() + 7) & ~size_t{7};
+        if (tracing_) fabric_->trace(this, 'x', log_.record(seqno));
       }
       end++;
     }
@@ -48,7 +48,7 @@ void Replica::executePending(bool reply) {
         const size_t length = std::min<size_t>(answer.resultBytes, region_.resultBytes - offset);
         const Bytes result{region_.results + offset, length};
         if (!log_.setResult(seqno, static_cast<ResultStatus>(answer.status), result)) { halted_ = true; break; }
-        if (fabric_->tracing()) fabric_->trace(this, 'r', result);
+        if (tracing_) fabric_->trace(this, 'r', result);
         offset += length;
       }
       executed_ = seqno;

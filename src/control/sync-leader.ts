@@ -12,6 +12,9 @@ import type { SyncHost } from "./sync.js";
 const BusyEntries = 256;
 const CalmEntries = 64;
 const LongestProbeUs = 1_000_000;
+// So long after a view began the shortest period is longer by this factor.
+const CalmAfterUs = 1_000_000;
+const CalmFactor = 5;
 
 export class SyncLeader {
   readonly #context: Context;
@@ -24,6 +27,7 @@ export class SyncLeader {
   /** When the first entry behind the last SYNC was seen. */
   #uncoveredUs = Number.POSITIVE_INFINITY;
   #committedUs = 0;
+  #enteredUs = 0;
   #probeUs = Number.POSITIVE_INFINITY;
   #probeIntervalUs = 0;
 
@@ -38,6 +42,7 @@ export class SyncLeader {
     this.#matched.fill(0);
     this.#syncedTo = this.#context.data.committed;
     this.#syncedUs = nowUs;
+    this.#enteredUs = nowUs;
     this.#uncoveredUs = Number.POSITIVE_INFINITY;
     this.#probeUs = Number.POSITIVE_INFINITY;
   }
@@ -61,7 +66,7 @@ export class SyncLeader {
     const { data } = this.#context;
     if (data.committed >= data.logEnd) return;
     const entries = data.logEnd - this.#syncedTo;
-    if (entries > BusyEntries) this.periodUs = Math.max(this.#context.syncMinUs, this.periodUs / 2);
+    if (entries > BusyEntries) this.periodUs = Math.max(this.#shortestUs(nowUs), this.periodUs / 2);
     else if (entries > 0 && entries < CalmEntries) this.periodUs = Math.min(this.#context.syncMaxUs, this.periodUs * 2);
     this.#syncedTo = data.logEnd;
     this.#syncedUs = nowUs;
@@ -130,6 +135,15 @@ export class SyncLeader {
     // Half a period for the wait, half for the round trip. What was covered by a SYNC and is still uncommitted is asked for again.
     const resendUs = data.committed < this.#syncedTo ? this.#syncedUs + this.#context.resendUs : Number.POSITIVE_INFINITY;
     return Math.min(this.#uncoveredUs + this.periodUs / 2, resendUs);
+  }
+
+  /**
+   * A short period keeps the speculative suffix short, since its length is what a reconciliation costs; it costs the leader a tenth of
+   * its time. So it goes down all the way only while reconciliations happen.
+   */
+  #shortestUs(nowUs: number): number {
+    const { syncMinUs, syncMaxUs } = this.#context;
+    return nowUs - this.#enteredUs < CalmAfterUs ? syncMinUs : Math.min(syncMaxUs, CalmFactor * syncMinUs);
   }
 
   #lags(replica: number): boolean {

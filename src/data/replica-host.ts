@@ -395,7 +395,8 @@ export class ReplicaHost {
       this.#progressSeqno = progressSeqno;
       this.engine.setProgressAt(progressSeqno);
     }
-    let dueUs = Math.min(this.control.nextDeadlineUs(), this.#faults.nextDeadlineUs());
+    // Whole microseconds, rounded up: a timer that came a fraction early would be set again for the same moment, for ever.
+    let dueUs = Math.ceil(Math.min(this.control.nextDeadlineUs(), this.#faults.nextDeadlineUs()));
     if (this.data.status === ReplicaStatus.Recovery) dueUs = Math.min(dueUs, this.#announceUs);
     // An earlier timer that is on its way will find out.
     if (dueUs >= this.#armedUs) return;

@@ -7,6 +7,9 @@ import { buildProgram } from "./program.js";
 const usageError = 2;
 const program = buildProgram();
 
+// Whoever read our output has seen enough (`squall sim ... | head`).
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
 try {
   await program.parseAsync();
 } catch (error) {

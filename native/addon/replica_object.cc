@@ -77,7 +77,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     uint32_t done = 0;
     if (!scope.ok() || napi_create_uint32(upcalls_.env(), count, &argument) != napi_ok) return 0;
     const Inside inside(inUpcall_);
-    if (upcalls_.call(onExecute_, 1, &argument, &result)) napi_get_value_uint32(upcalls_.env(), result, &done);
+    if (upcalls_.callSynchronous(onExecute_, 1, &argument, &result)) napi_get_value_uint32(upcalls_.env(), result, &done);
     return done;
   }
   void control(wire::Opened& frame) override {

@@ -35,7 +35,21 @@ bool Upcalls::call(napi_ref fn, size_t argc, const napi_value* argv, napi_value*
     return napi_call_function(env_, receiver, function, argc, argv, result ? result : &ignored) == napi_ok;
   }
   if (napi_get_reference_value(env_, receiver_, &receiver) != napi_ok) return false;
-  const napi_status status = napi_make_callback(env_, context_, receiver, function, argc, argv, result ? result : &ignored);
+  return settle(napi_make_callback(env_, context_, receiver, function, argc, argv, result ? result : &ignored));
+}
+
+bool Upcalls::callSynchronous(napi_ref fn, size_t argc, const napi_value* argv, napi_value* result) {
+  napi_value function, receiver;
+  if (!fn || napi_get_reference_value(env_, fn, &function) != napi_ok || !function) return false;
+  bool pending = false;
+  if (napi_is_exception_pending(env_, &pending) != napi_ok || pending) return false;
+  if (napi_get_undefined(env_, &receiver) != napi_ok) return false;
+  const napi_status status = napi_call_function(env_, receiver, function, argc, argv, result);
+  return depth_ > 0 || alwaysNested_ ? status == napi_ok : settle(status);
+}
+
+/// From the event loop nobody above catches: what was thrown is an uncaught exception.
+bool Upcalls::settle(napi_status status) {
   if (status == napi_ok) return true;
   if (status == napi_pending_exception) {
     napi_value thrown;

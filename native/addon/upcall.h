@@ -32,8 +32,11 @@ class Upcalls {
 
   /// Calls fn; true when it returned normally. `result` is valid only inside a scope that the caller opened.
   bool call(napi_ref fn, size_t argc, const napi_value* argv, napi_value* result = nullptr);
+  /// The same without draining microtasks, for an upcall that starts none: the machine's, which is synchronous by contract.
+  bool callSynchronous(napi_ref fn, size_t argc, const napi_value* argv, napi_value* result);
 
  private:
+  bool settle(napi_status status);
   napi_env env_;
   napi_async_context context_ = nullptr;
   napi_ref receiver_ = nullptr;

@@ -29,9 +29,9 @@ struct Entry {
   uint32_t evicted;              // session that a registration evicted, or kNoSession
   EntryKind kind;
   wire::ResultStatus status;
-  uint8_t pad[14];
+  uint8_t pad[6];
 };
-static_assert(sizeof(Entry) == 136 || sizeof(Entry) % 8 == 0);
+static_assert(sizeof(Entry) == 128);   // two cache lines
 constexpr uint32_t kNoSession = ~0u;
 
 class Log {

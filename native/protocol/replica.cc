@@ -225,21 +225,22 @@ void Replica::onBatchEnd() {
   fabric_->flush();            // clients first: what follows is not on their path
   if (closed_) return;
   publish();
-  deliverControl();
-  if (closed_) return;
+  if (!deliverControl() || closed_) return;
   emitReplies();
   publish();
 }
 
-void Replica::deliverControl() {
+/// Whether there was anything for the control plane.
+bool Replica::deliverControl() {
   const bool progressed = progressed_ && log_.end() >= progressAt_;
   progressed_ = false;
+  if (!progressed && control_.empty() && complaints_.empty()) return false;
   if (!control_.empty()) {
     // A verb of the control plane may receive nothing new in here: the fabric delivers between calls only.
     std::vector<Control> batch;
     batch.swap(control_);
     for (const Control& c : batch) {
-      if (closed_) return;
+      if (closed_) return true;
       Opened frame;
       frame.type = c.type;
       frame.sender = c.sender;
@@ -254,12 +255,13 @@ void Replica::deliverControl() {
     std::vector<Complaint> batch;
     batch.swap(complaints_);
     for (const Complaint& c : batch) {
-      if (closed_) return;
+      if (closed_) return true;
       region_.status[kComplaints] += 1;
       upcalls_.complaint(c.session, c.seqno);
     }
   }
   if (progressed && !closed_) upcalls_.tick(nowUs());
+  return true;
 }
 
 void Replica::onTimer() {

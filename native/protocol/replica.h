@@ -123,7 +123,7 @@ class Replica final : public fabric::Receiver {
   void addReplyToStream(uint32_t stream, const wire::ReplyRecord& record);
   void emitReply(PendingReply& pending);
   void emitReplies();
-  void deliverControl();
+  bool deliverControl();
   void takeBuffered();
   void publish();
 

@@ -79,8 +79,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // The replicas of the peer must have heard the client: hand them its greeting.
   uint8_t frame[4096];
   wire::Opened opened;
-  uint64_t nonceAt = 0;
-  (void)nonceAt;
   wire::ChannelConfig echo{};
   echo.group = 1;
   echo.sealed = false;

@@ -27,12 +27,11 @@ wire::ChannelConfig channelConfig(const ClientConfig& c) {
   out.limits.maxMessageBytes = c.maxOperationBytes + 4096;
   return out;
 }
-Salt freshSalt(fabric::Fabric& fabric) { Salt s; fabric.entropy(s.data(), s.size()); return s; }
 }  // namespace
 
 Client::Client(std::shared_ptr<fabric::Fabric> fabric, ClientConfig config, ClientRegion region, ClientUpcalls& upcalls)
     : fabric_(std::move(fabric)), config_(std::move(config)), region_(region), upcalls_(upcalls),
-      channels_(channelConfig(config_), freshSalt(*fabric_)), n_(static_cast<uint32_t>(config_.replicas.size())),
+      channels_(channelConfig(config_), wire::freshSalt(*fabric_)), n_(static_cast<uint32_t>(config_.replicas.size())),
       quorum_(protocol::guarded(config_.guardsOff, protocol::kGuardSuperQuorum) ? superquorum(n_) : majority(n_)),
       halfWindow_(std::max(16u, (config_.window + 1) / 2)),
       matchView_(protocol::guarded(config_.guardsOff, protocol::kGuardMatchView)),

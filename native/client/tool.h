@@ -14,7 +14,7 @@ class Tool final : public fabric::Receiver {
  public:
   Tool(std::shared_ptr<fabric::Fabric> fabric, const wire::ChannelConfig& config, std::vector<fabric::Address> replicas,
        std::function<void(const wire::Opened&)> onMessage)
-      : fabric_(std::move(fabric)), group_(config.group), channels_(config, freshSalt()), replicas_(std::move(replicas)),
+      : fabric_(std::move(fabric)), group_(config.group), channels_(config, wire::freshSalt(*fabric_)), replicas_(std::move(replicas)),
         onMessage_(std::move(onMessage)) {}
   ~Tool() override { close(); }
 
@@ -51,7 +51,6 @@ class Tool final : public fabric::Receiver {
   void onTimer() override {}
 
  private:
-  Salt freshSalt() { Salt s; fabric_->entropy(s.data(), s.size()); return s; }
   std::shared_ptr<fabric::Fabric> fabric_;
   uint64_t group_;
   wire::Channels channels_;

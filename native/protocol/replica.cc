@@ -29,14 +29,13 @@ wire::ChannelConfig channelConfig(const ReplicaConfig& c) {
   out.limits.maxMessageBytes = c.maxOperationBytes + 4096;
   return out;
 }
-Salt freshSalt(fabric::Fabric& fabric) { Salt s; fabric.entropy(s.data(), s.size()); return s; }
 }  // namespace
 
 Replica::Replica(std::shared_ptr<fabric::Fabric> fabric, ReplicaConfig config, ReplicaRegion region, ReplicaUpcalls& upcalls)
     : fabric_(std::move(fabric)), config_(std::move(config)), region_(region), upcalls_(upcalls),
       log_(config_.logEntries, config_.logBytes, guarded(config_.guardsOff, kGuardHashOperation)),
       sessions_(config_.maxSessions, config_.window, guarded(config_.guardsOff, kGuardSessionDedupe)),
-      channels_(channelConfig(config_), freshSalt(*fabric_)), tracing_(fabric_->tracing()) {
+      channels_(channelConfig(config_), wire::freshSalt(*fabric_)), tracing_(fabric_->tracing()) {
   uint64_t random;
   fabric_->entropy(reinterpret_cast<uint8_t*>(&random), sizeof random);
   messageKey_ = random;

@@ -138,6 +138,13 @@ class Channels {
   std::unique_ptr<State> state_;
 };
 
+/// A name for a new stream.
+inline Salt freshSalt(fabric::Fabric& fabric) {
+  Salt salt;
+  fabric.entropy(salt.data(), salt.size());
+  return salt;
+}
+
 /// roleKey of a client: what `squall key issue` hands out. HKDF(secret, "squall client" | id LE).
 Key clientKey(const Key& secret, uint64_t clientId);
 

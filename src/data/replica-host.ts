@@ -226,6 +226,13 @@ export class ReplicaHost {
         this.#upcalls.upcalls,
       );
     } catch (cause) {
+      if (cause instanceof RangeError) {
+        throw new SquallError(
+          "INVALID_OPTION",
+          `The system grants no address space for a log of ${limits.logEntries} entries and ${limits.logBytes} bytes: lower limits.logEntries or limits.logBytes.`,
+          { cause },
+        );
+      }
       const code = addressErrorCode(cause);
       if (code === undefined) throw cause;
       const address = cluster.replicas[options.id];

@@ -29,7 +29,6 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     c.replicas = o.addresses("replicas");
     const std::string design = o.text("design", "unicast");
     if (design != "unicast") c.target = o.address("target", true);
-    c.targetIsRelay = design == "serialized";
     c.bind = o.address("bind", false);
     if (!c.bind.family && !c.replicas.empty()) c.bind = anyAddressFor(c.replicas, c.target);
     c.multicastInterface = o.interfaceAddress("multicastInterface");

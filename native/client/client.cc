@@ -134,7 +134,7 @@ bool Client::flush(uint32_t count) {
     if (row.length) std::memcpy(r.record.data() + wire::kRecordBytes, region_.arena + row.offset, row.length);
     r.voters = 0;
     r.active = true;
-    r.accepted = r.hasResult = r.committed = r.complain = false;
+    r.accepted = r.hasResult = r.complain = false;
     r.refusals = 0;
     r.attempt = 0;
     r.firstSentUs = now;

@@ -20,7 +20,6 @@ struct ClientConfig {
   std::vector<fabric::Address> replicas;
   fabric::Address target;               // multicast group or relay; family 0: every replica by unicast
   fabric::Address bind, multicastInterface;
-  bool targetIsRelay = false;
   bool sealed = true, ordered = false;
   uint32_t datagramBytes = 1400, maxOperationBytes = 1u << 20, window = 64;
   uint32_t minRetryMs = 5, maxRetryMs = 500;
@@ -93,7 +92,7 @@ class Client final : public fabric::Receiver {
     uint64_t refusals = 0;                // replicas that answered without logging it (bit mask)
     wire::ResultStatus refusal{};
     uint8_t attempt = 0;
-    bool active = false, accepted = false, hasResult = false, committed = false, complain = false;
+    bool active = false, accepted = false, hasResult = false, complain = false;
     Vote agreed;                          // what was accepted
     Vote resultOf;                        // which entry `result` belongs to
     std::vector<uint8_t> result;

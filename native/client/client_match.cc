@@ -92,7 +92,7 @@ void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) 
     }
   }
   if ((reply.flags & wire::kCommitted) && !r.accepted) {
-    r.accepted = r.committed = true;
+    r.accepted = true;
     r.agreed = vote;
     region_.status[kCommittedReplies] += 1;
   }
@@ -130,7 +130,7 @@ void Client::judge(Request& r) {
   }
   if (r.hasResult && sameEntry(r.resultOf.hash, r.resultOf.seqno, r.agreed.hash, r.agreed.seqno)) {
     if (r.agreed.status == ResultStatus::PredecessorMissing) {   // did not execute: sent again, with what precedes it
-      r.accepted = r.hasResult = r.committed = false;
+      r.accepted = r.hasResult = false;
       r.voters = 0;
       region_.status[kResends] += 1;
       again(r, false, 1000);

@@ -47,6 +47,56 @@ program
     process.exit(0);
   });
 
+program
+  .command("failover")
+  .description("kill -9 of leader and followers by turns under load: how long nothing is committed")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--quick", "few kills: a first impression", false)
+  .option("--kills <n>", "how many", positive)
+  .option("--window <n>", "operations kept outstanding", positive, 16)
+  .action(async ({ json, quick, kills, window }) => {
+    const { benchFailover } = await import("./failover/failover.js");
+    process.exit(await benchFailover({ json, kills: kills ?? (quick ? 4 : 20), window }));
+  });
+
+program
+  .command("rolling")
+  .description("restart all replicas, one at a time, under load: no operation may fail")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--rounds <n>", "how often each replica is restarted", positive, 1)
+  .option("--window <n>", "operations kept outstanding", positive, 16)
+  .action(async ({ json, rounds, window }) => {
+    const { benchRolling } = await import("./rolling/rolling.js");
+    process.exit(await benchRolling({ json, rounds, window }));
+  });
+
+program
+  .command("endurance")
+  .description("resident memory of the replicas over many operations")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--quick", "few operations: a first impression", false)
+  .option("--ops <n>", "how many operations", positive)
+  .option("--window <n>", "operations kept outstanding", positive, 64)
+  .action(async ({ json, quick, ops, window }) => {
+    const { benchEndurance } = await import("./endurance/endurance.js");
+    process.exit(await benchEndurance({ json, operations: ops ?? (quick ? 2e6 : 50e6), window }));
+  });
+
+program
+  .command("reorder")
+  .description("throughput of the modes under artificial reordering at the replicas (the paper's Figure 9), and steps of it")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--quick", "few and short runs: a first impression", false)
+  .option("--rounds <n>", "runs of each mode at each rate, by turns", positive)
+  .option("--seconds <s>", "length of each run", positive)
+  .option("--step-seconds <s>", "length of each step of the run with steps", positive)
+  .option("--window <n>", "operations kept outstanding", positive, 64)
+  .action(async ({ json, quick, rounds, seconds, stepSeconds, window }) => {
+    const { benchReorder } = await import("./reorder/reorder.js");
+    const lengths = { secondsPerRun: seconds ?? (quick ? 0.5 : 2), stepSeconds: stepSeconds ?? (quick ? 2 : 10) };
+    process.exit(await benchReorder({ json, rounds: rounds ?? (quick ? 1 : 5), ...lengths, window }));
+  });
+
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exit(2);

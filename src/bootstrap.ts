@@ -69,7 +69,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<{ lifeId: st
       throw incomplete(
         indices(n).filter((replica) => !done.has(replica)),
         otherConfig,
-        "The others have their life and tell it to a replica that still runs; one that was restarted stays in RECOVERY.",
+        "The others have their life and tell it to a replica that still runs; one that was restarted recovers from them.",
       );
     }
     return { lifeId: Buffer.from(lifeId).toString("hex") };

@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { CheckedInstance, type UpcallProblem } from "./check/instance.js";
 import { loadMachineModule } from "./check/module.js";
 import { OperationSource } from "./check/operations.js";
+import { wholeSnapshot } from "./data/snapshot-bytes.js";
 import type { Machine } from "./machine.js";
 import { checkInteger, checkOptions } from "./options.js";
 
@@ -16,7 +17,7 @@ export interface CheckOptions {
 }
 
 export interface CheckFinding {
-  kind: UpcallProblem["kind"] | "results-differ" | "states-differ" | "rollback-wrong" | "restore-wrong";
+  kind: UpcallProblem["kind"] | "results-differ" | "states-differ" | "rollback-wrong" | "restore-wrong" | "query-changed-state";
   /** The sequence number at which it was noticed. */
   seqno: number;
   message: string;
@@ -28,6 +29,8 @@ export interface CheckReport {
   operations: number;
   rollbacks: number;
   commits: number;
+  /** Queries asked; 0 when the machine has none. */
+  queries: number;
   /** Operations that threw the same at both instances: allowed, but they stop a replica until its peers are found to agree. */
   threw: number;
   /** False when the machine has neither digest() nor snapshot(): then only results were compared. */
@@ -77,7 +80,15 @@ class Check {
     this.#fresh = machines[3]!;
     this.#source = source;
     this.#committedDigest = this.#first.digest();
-    this.#report = { seed, operations: 0, rollbacks: 0, commits: 0, threw: 0, statesCompared: this.#committedDigest !== undefined };
+    this.#report = {
+      seed,
+      operations: 0,
+      rollbacks: 0,
+      commits: 0,
+      queries: 0,
+      threw: 0,
+      statesCompared: this.#committedDigest !== undefined,
+    };
   }
 
   run(operations: number): CheckReport {
@@ -85,6 +96,7 @@ class Check {
       const roll = this.#source.random();
       if (roll < 0.08 && this.#log.length > 0) this.#rollback();
       else if (roll < 0.14 && this.#log.length > 0) this.#commit(1 + this.#source.below(this.#log.length));
+      else if (roll < 0.3 && this.#first.machine.query !== undefined) this.#query();
       else this.#execute();
     }
     if (this.#log.length > 0 && !this.#broken()) this.#commit(this.#log.length);
@@ -132,6 +144,23 @@ class Check {
       }
     }
     this.#log.push({ operation, timeMs, threw: first.threw, result: first.text, digest });
+  }
+
+  /** A random operation as a query: equal answers, and the state left as it was. */
+  #query(): void {
+    const operation = this.#source.operation();
+    const timeMs = this.#source.timeMs();
+    const seqno = this.#end;
+    const first = this.#first.query(seqno, operation, timeMs);
+    const second = this.#second.query(seqno, operation, timeMs);
+    this.#report.queries++;
+    if (this.#broken()) return;
+    const shown = `the query of ${operation.length} bytes (${operation.toString("hex", 0, 32)}) at seqno ${seqno}`;
+    if (first.text !== second.text) {
+      this.#find("results-differ", seqno, `Two instances answered ${shown} differently: ${first.text} and ${second.text}.`);
+    } else if (this.#first.digest() !== (this.#log.at(-1)?.digest ?? this.#committedDigest)) {
+      this.#find("query-changed-state", seqno, `${shown} changed the machine's state; a query must leave it as it was.`);
+    }
   }
 
   #rollback(): void {
@@ -199,7 +228,7 @@ class Check {
     const machine = this.#straight.machine;
     if (machine.snapshot === undefined || this.#fresh.restore === undefined) return;
     const fresh = new CheckedInstance(this.#fresh, "kept", (problem, seqno) => this.#find(problem.kind, seqno, problem.message));
-    fresh.restore(Buffer.from(machine.snapshot()));
+    fresh.restore(Buffer.from(wholeSnapshot(machine.snapshot())));
     if (!this.#broken() && fresh.digest() !== this.#straight.digest()) {
       this.#find("restore-wrong", this.#committed, "restore(snapshot()) does not give a machine of the same digest.");
     }

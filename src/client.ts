@@ -1,14 +1,14 @@
 /** The client of a replicated state machine: connects, invokes operations, keeps its window full. */
 import { type ClusterSource, loadCluster } from "./config.js";
 import type { Cluster } from "./config-types.js";
-import { ClientState, ClientWord, dropReasons, type NativeAddress } from "./data/binding.js";
+import { ClientState, ClientWord, Consistency, dropReasons, type NativeAddress } from "./data/binding.js";
 import { ClientHost, type Submission } from "./data/client-host.js";
 import type { InvokeCallback } from "./data/completions.js";
 import { type FabricLease, leaseFabric } from "./data/fabrics.js";
 import { InvokeCancellation } from "./data/invoke-cancellation.js";
 import { loadBinding } from "./data/load.js";
 import { type ErrorCode, SquallError } from "./errors.js";
-import { checkInteger, checkOptions, describeValue } from "./options.js";
+import { checkInteger, checkOptions, describeValue, suggestName } from "./options.js";
 
 export interface ConnectOptions {
   /** Cluster file (path or URL), its content, or a loaded cluster. */
@@ -37,7 +37,18 @@ export interface InvokeOptions {
   deadlineMs?: number;
 }
 
+export type ConsistencyName = "linearizable" | "session" | "stale";
+
+export interface ReadOptions extends InvokeOptions {
+  /**
+   * linearizable (default): sees every operation completed before the read began, by whomever. session: sees a committed state with all
+   * that this client has seen, from one replica. stale: what one replica has now, perhaps old, perhaps rolled back later.
+   */
+  consistency?: ConsistencyName;
+}
+
 export interface ClientMetrics {
+  /** Operations and reads under way, and waiting for a place. */
   outstanding: number;
   queued: number;
   requestsSent: number;
@@ -50,6 +61,11 @@ export interface ClientMetrics {
   committedReplies: number;
   /** Ordered operations sent again because a predecessor was missing. */
   resends: number;
+  /** Reads answered without the log, tries beyond the first of them, those whose answers could not match, and reads that were logged. */
+  reads: number;
+  readRetries: number;
+  readMismatches: number;
+  readsLogged: number;
   /** Smoothed round-trip time and present retransmission time-out. */
   rttUs: number;
   retryUs: number;
@@ -61,6 +77,12 @@ export interface ClientMetrics {
 
 const connectOptionNames = ["cluster", "ordered", "window", "deadlineMs", "signal", "clientKey", "bind", "minRetryMs", "maxRetryMs"];
 const invokeOptionNames = ["signal", "deadlineMs"];
+const readOptionNames = ["consistency", ...invokeOptionNames];
+const consistencies: Readonly<Record<ConsistencyName, Consistency>> = {
+  linearizable: Consistency.Linearizable,
+  session: Consistency.Session,
+  stale: Consistency.Stale,
+};
 const noCallback: InvokeCallback = () => {};
 
 // One executor for all promises: a closure for each would be one more object per operation.
@@ -159,6 +181,19 @@ export class Client {
     return this.#host.trySubmit(operation, callback);
   }
 
+  /**
+   * Asks the machine's query (`operation`: at most limits.operationBytes; copied at once) without logging anything, and resolves to its
+   * answer, the caller's own. Reads have a window of 64 and a queue of limits.queue places of their own, and no order among themselves or
+   * with outstanding operations. A linearizable read that meets replicas at different points again and again becomes a logged operation.
+   * Rejects as invoke does, and with QUERY_UNSUPPORTED when the machine has no query.
+   */
+  read(operation: Uint8Array, options?: ReadOptions): Promise<Buffer> {
+    if (options !== undefined || !(operation instanceof Uint8Array)) return this.#readWithOptions(operation, options ?? {});
+    const promise = new Promise<Buffer>(capture);
+    this.#host.submitReadPromise(operation, Consistency.Linearizable, capturedResolve, capturedReject, undefined);
+    return promise;
+  }
+
   /** The session's id and who it belongs to, in hexadecimal, and its limits. */
   get session(): { id: string; clientId: string; window: number; maxOperationBytes: number; cluster: string } {
     const { words, clientId, window, maxOperationBytes } = this.#host;
@@ -196,6 +231,10 @@ export class Client {
       complaints: at(ClientWord.Complaints),
       committedReplies: at(ClientWord.CommittedReplies),
       resends: at(ClientWord.Resends),
+      reads: at(ClientWord.Reads),
+      readRetries: at(ClientWord.ReadRetries),
+      readMismatches: at(ClientWord.ReadMismatches),
+      readsLogged: at(ClientWord.ReadsLogged),
       rttUs: at(ClientWord.RttUs),
       retryUs: at(ClientWord.RetryUs),
       framesReceived: at(ClientWord.FramesReceived),
@@ -231,21 +270,25 @@ export class Client {
 
   #invokeWithOptions(operation: Uint8Array, options: InvokeOptions): Promise<Buffer> {
     return new Promise<Buffer>((resolve, reject) => {
-      if (!(operation instanceof Uint8Array)) {
-        throw new SquallError("INVALID_OPTION", `An operation is a Uint8Array; this is ${describeValue(operation)}.`, {
+      checkInvocation("invoke", operation, options, invokeOptionNames);
+      const cancellation = options.signal === undefined && options.deadlineMs === undefined ? undefined : new InvokeCancellation(reject);
+      this.#host.submitPromise(operation, resolve, reject, cancellation);
+      cancellation?.watch(options.signal, options.deadlineMs);
+    });
+  }
+
+  #readWithOptions(operation: Uint8Array, options: ReadOptions): Promise<Buffer> {
+    return new Promise<Buffer>((resolve, reject) => {
+      checkInvocation("read", operation, options, readOptionNames);
+      const name = options.consistency ?? "linearizable";
+      if (!Object.hasOwn(consistencies, name)) {
+        const suggestion = suggestName(String(name), Object.keys(consistencies));
+        throw new SquallError("INVALID_OPTION", `There is no consistency ${describeValue(name)}. ${suggestion}`, {
           outcome: "not-executed",
-        });
-      }
-      checkOptions("invoke", options, invokeOptionNames);
-      if (options.deadlineMs !== undefined) checkInteger("deadlineMs", options.deadlineMs, 1, 2 ** 31 - 1);
-      if (options.signal?.aborted === true) {
-        throw new SquallError("ABORTED", "The operation was aborted before it was sent.", {
-          outcome: "not-executed",
-          cause: options.signal.reason,
         });
       }
       const cancellation = options.signal === undefined && options.deadlineMs === undefined ? undefined : new InvokeCancellation(reject);
-      this.#host.submitPromise(operation, resolve, reject, cancellation);
+      this.#host.submitReadPromise(operation, consistencies[name], resolve, reject, cancellation);
       cancellation?.watch(options.signal, options.deadlineMs);
     });
   }
@@ -299,5 +342,22 @@ export class Client {
                       `Nobody answers at ${this.#cluster.replicas.map(({ ip, port }) => `${ip} port ${port}`).join(", ")}. Are the replicas running?`,
                     ];
     return new SquallError(code, `No connection within ${deadlineMs} ms. ${reason}`);
+  }
+}
+
+/** Throws what is wrong with the arguments of invoke or read. */
+function checkInvocation(name: string, operation: unknown, options: InvokeOptions, allowed: readonly string[]): void {
+  if (!(operation instanceof Uint8Array)) {
+    throw new SquallError("INVALID_OPTION", `An operation is a Uint8Array; this is ${describeValue(operation)}.`, {
+      outcome: "not-executed",
+    });
+  }
+  checkOptions(name, options, allowed);
+  if (options.deadlineMs !== undefined) checkInteger("deadlineMs", options.deadlineMs, 1, 2 ** 31 - 1);
+  if (options.signal?.aborted === true) {
+    throw new SquallError("ABORTED", "The operation was aborted before it was sent.", {
+      outcome: "not-executed",
+      cause: options.signal.reason,
+    });
   }
 }

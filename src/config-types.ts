@@ -12,9 +12,13 @@ export interface Cluster {
   clientKey: { id: Uint8Array; key: Uint8Array } | undefined;
   sealed: boolean;
   datagramBytes: number;
+  mode: ClusterMode;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }
+
+/** How views order operations; "adaptive" begins speculatively and follows the network. */
+export type ClusterMode = "adaptive" | "speculative" | "leader";
 
 export type ResolvedNetwork =
   | { design: "unicast" }
@@ -26,8 +30,10 @@ export interface ClusterLimits {
   operationBytes: number; // default 1 MiB
   window: number; // outstanding requests of a session: default 64, up to 1024
   sessions: number; // default 4096
-  logEntries: number; // default 4 Mi
-  logBytes: number; // default 2 GiB (virtual until touched)
+  logEntries: number; // default 512 Ki
+  logBytes: number; // default 256 MiB (virtual until touched)
+  checkpointEvery: number; // entries between two checkpoints: default logEntries / 8, up to 64 Ki
+  prepareBatch: number; // operations of one PREPARE: default 64
   clockSkewMs: number; // default 500
   queue: number; // operations waiting in a client beyond its window: default 1024
 }
@@ -39,4 +45,6 @@ export interface ClusterTiming {
   syncTimeoutMs: number; // default 50: no superquorum or silent leader
   reconciliationTimeoutMs: number; // default 50, doubled per view up to 1 s
   resendMs: number; // default 10: reconciliation messages are resent
+  heartbeatMs: number; // default 20
+  detectMs: number; // default 80: a replica not heard for so long counts as silent
 }

@@ -3,14 +3,14 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { resolveAddresses } from "./config/addresses.js";
-import { type ClusterFile, validateClusterFile } from "./config/cluster-file.js";
+import { type CheckedClusterFile, type ClusterFile, validateClusterFile } from "./config/cluster-file.js";
 import { type ClientKey, readClientKey, readSecret } from "./config/keys.js";
 import type { Cluster } from "./config-types.js";
 import { SquallError } from "./errors.js";
 import { checkOptions, describeValue } from "./options.js";
 
 export type { ClusterFile } from "./config/cluster-file.js";
-export { type InitOptions, issueClientKey, writeClientKey, writeCluster } from "./config/write.js";
+export { type InitOptions, issueClientKey, rewriteMembers, writeClientKey, writeCluster } from "./config/write.js";
 
 /** What names a cluster: the path or file URL of a cluster file, its parsed content, or a cluster loaded before. */
 export type ClusterSource = string | URL | ClusterFile | Cluster;
@@ -51,12 +51,23 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
     secret: undefined,
     clientKey: undefined,
     sealed: spec.security === "sealed",
+    mode: spec.mode,
     datagramBytes: spec.datagramBytes === "auto" ? (addresses.loopback ? loopbackDatagramBytes : networkDatagramBytes) : spec.datagramBytes,
     limits: spec.limits,
     timing: spec.timing,
   };
   if (!cluster.sealed) warnUnsealed(label);
   return withKeys(cluster, options, label, secretPath);
+}
+
+/**
+ * The checked content of a cluster file, with defaults and without looking hosts up; undefined for a cluster that is loaded already.
+ * Rejects with CLUSTER_FILE_MISSING, CLUSTER_FILE_INVALID or INVALID_OPTION.
+ */
+export async function readClusterFile(source: ClusterSource): Promise<CheckedClusterFile | undefined> {
+  if (isLoaded(source)) return undefined;
+  const { content, file } = await readSource(source, undefined);
+  return validateClusterFile(content, file ?? "cluster object");
 }
 
 function isLoaded(source: ClusterSource): source is Cluster {

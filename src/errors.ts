@@ -30,6 +30,13 @@ export type ErrorCode =
   // bootstrap
   | "ALREADY_BOOTSTRAPPED"
   | "BOOTSTRAP_INCOMPLETE"
+  // membership
+  | "MEMBERS_INVALID"
+  | "MEMBERS_UNREACHABLE"
+  | "MEMBERS_NOT_BLANK"
+  | "MEMBERS_CONFIG"
+  | "MEMBERS_REFUSED"
+  | "MEMBERS_INCOMPLETE"
   // operations
   | "OPERATION_TOO_LARGE"
   | "QUEUE_FULL"
@@ -41,6 +48,7 @@ export type ErrorCode =
   | "MACHINE_RETURNED_PROMISE"
   | "RESULT_TOO_LARGE"
   | "MACHINE_RETURNED_INVALID"
+  | "QUERY_UNSUPPORTED"
   // replica
   | "INVARIANT_BROKEN";
 

@@ -18,11 +18,22 @@ export interface Machine {
    * `operations[i]` was executed at `seqnos[i]`, newest first; entries that never reached the machine are not among them.
    */
   rollback(fromSeqno: number, toSeqno: number, operations: Buffer[], seqnos: number[]): void;
+  /**
+   * Answers a read (`client.read`) from the present state, which it must not change; what it throws goes to the client alone.
+   * Equal states must give equal answers. `operation` is valid only during the call unless `copy: true`.
+   */
+  query?(operation: Buffer, context: OperationContext): Uint8Array | undefined | void;
   /** Nothing at or below `seqno` will be rolled back any more. */
   commit?(seqno: number): void;
   /** A digest of the state: equal states, equal bytes. Default: SHA-256 of snapshot(). */
   digest?(): Uint8Array;
-  snapshot?(): Uint8Array;
+  /**
+   * The state after the operations executed so far, as bytes: equal states, equal bytes. They belong to the library from then on. A large
+   * state may come in chunks: an iterable is pulled a few chunks at a time while other operations execute, and must show the state
+   * as it was at the call, whatever changes meanwhile.
+   */
+  snapshot?(): Uint8Array | Iterable<Uint8Array>;
+  /** Replaces the state by one that snapshot() gave, in one piece. */
   restore?(snapshot: Uint8Array): void;
   /** Hand out copies of operations that may be kept. */
   copy?: boolean;

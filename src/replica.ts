@@ -3,6 +3,7 @@ import { channel } from "node:diagnostics_channel";
 import { EventEmitter } from "node:events";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { lookUp } from "./config/addresses.js";
 import { type ClusterSource, loadCluster } from "./config.js";
 import type { Cluster } from "./config-types.js";
 import type { ReplicaEvent } from "./data/events.js";
@@ -18,8 +19,10 @@ import { openWorkerReplica } from "./worker/worker-replica.js";
 export interface ReplicaOptions {
   /** Cluster file (path or URL), its content, or a loaded cluster. */
   cluster: ClusterSource;
-  /** The replica's index in the cluster. */
-  id: number;
+  /** The replica's index in the cluster. Not with `join`. */
+  id?: number;
+  /** Starts a blank replica at this address, for `reconfigure` to make it a member of the running cluster. */
+  join?: { ip: string; port: number };
   /** For thread "worker": URL or path of a module whose default export is a machine or factory. For "main": either itself. */
   machine: string | URL | Machine | MachineFactory;
   /** Where replica and machine run. Default "worker": what the rest of the program does can't stall the group. */
@@ -36,7 +39,7 @@ export interface ReplicaBackend {
   close(): Promise<void>;
 }
 
-const optionNames = ["cluster", "id", "machine", "thread", "debug"];
+const optionNames = ["cluster", "id", "join", "machine", "thread", "debug"];
 const replicaChannel = channel("squall:replica");
 
 /**
@@ -52,8 +55,11 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   }
   if (typeof debug !== "boolean") throw new SquallError("INVALID_OPTION", `debug must be true or false; it is ${describeValue(debug)}.`);
   const machine = checkThread(thread, options.machine);
-  const cluster = await loadCluster(options.cluster, { role: "replica" });
-  const id = checkInteger("id", options.id, 0, cluster.replicas.length - 1);
+  const whole = await loadCluster(options.cluster, { role: "replica" });
+  // Until it is a member it knows nobody but itself; the members will find it.
+  const cluster =
+    options.join === undefined ? whole : { ...whole, replicas: [{ ip: await lookUp(options.join.ip), port: options.join.port }] };
+  const id = options.join === undefined ? checkInteger("id", options.id, 0, cluster.replicas.length - 1) : 0;
   const words = newStatusWords();
   const emitter = new EventEmitter();
   const onEvent = (event: ReplicaEvent): void => {
@@ -140,7 +146,7 @@ export class Replica {
     return this;
   }
 
-  /** Stops the replica and frees its port. Its memory is gone: started again, it stays in RECOVERY. Idempotent. */
+  /** Stops the replica and frees its port. Its memory is gone: started again, it recovers from the others. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#backend.close();
     return this.#closing;

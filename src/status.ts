@@ -16,6 +16,12 @@ export interface ReplicaProgress {
   speculative: number;
   executed: number;
   committed: number;
+  /** Entries at or below it are gone from the log. */
+  logBase: number;
+  /** Seqno of the last checkpoint; 0: none. */
+  checkpoint: number;
+  /** How often this replica began to live: rises with each start that lost its memory. */
+  incarnation: number;
   /** True while the machine has failed and execution stands still at `executed`. */
   halted: boolean;
   counters: ReplicaCounters;
@@ -37,6 +43,12 @@ export interface ReplicaCounters {
   reconciliations: number;
   syncsSent: number;
   complaints: number;
+  modeSwitches: number;
+  /** PREPAREs sent, and requests forwarded to the leader: LEADER views. */
+  prepares: number;
+  forwards: number;
+  /** Read-only operations answered. */
+  reads: number;
   /** Frames and requests dropped, by reason; reasons that never happened are left out. */
   dropped: Record<string, number>;
 }
@@ -45,6 +57,29 @@ export interface ReplicaCounters {
 export interface ReplicaReport extends ReplicaProgress {
   id: number;
   replicas: number;
+  /** Number of the configuration, 0 at first, and its members' addresses by index. */
+  epoch: number;
+  members: string[];
+  /** The configuration that is asked for, or that the view closes for; undefined: none. */
+  nextEpoch?: number;
+  /** It fetches the state that its epoch began with. */
+  joining: boolean;
+  /** SHA-256 over what a replica that joins must have configured like the others. */
+  limitsDigest: string;
+  /** Of the package. */
+  version: string;
+  /** The replica's wall clock when it answered, ms since 1970. */
+  timeMs: number;
+  /** Since it was opened, by a clock that never jumps. */
+  uptimeMs: number;
+  /** Leader of `view`. */
+  leader: number;
+  /** Replicas that it does not hear. */
+  silent: number[];
+  /** In recovery: what it waits for. Else why it began its last reconciliation; "" before the first, or when others began it. */
+  reason: string;
+  /** SHA-256 over what all replicas of a cluster must have configured alike. */
+  configDigest: string;
   /** The life drawn at bootstrap; undefined while blank. */
   lifeId: string | undefined;
   bootId: string;
@@ -57,7 +92,7 @@ export interface ReplicaReport extends ReplicaProgress {
   failure?: { code: ErrorCode; seqno: number; upcall: string; message: string };
   /** Why the replica stopped for good. */
   broken?: string;
-  /** Counters of the network endpoint. */
+  /** Counters of the network endpoint; `receiveBufferBytes` is what the system granted (Linux: twice what can be used). */
   network: Record<string, number>;
 }
 
@@ -76,6 +111,9 @@ export function readProgress(words: Float64Array): ReplicaProgress {
     speculative: at(StatusWord.LogEnd),
     executed: at(StatusWord.Executed),
     committed: at(StatusWord.Committed),
+    logBase: at(StatusWord.LogBase),
+    checkpoint: at(StatusWord.Checkpoint),
+    incarnation: at(StatusWord.Incarnation),
     halted: at(StatusWord.Halted) === 1,
     counters: {
       logBytes: at(StatusWord.LogBytes),
@@ -93,6 +131,10 @@ export function readProgress(words: Float64Array): ReplicaProgress {
       reconciliations: at(StatusWord.Reconciliations),
       syncsSent: at(StatusWord.SyncsSent),
       complaints: at(StatusWord.Complaints),
+      modeSwitches: at(StatusWord.ModeSwitches),
+      prepares: at(StatusWord.Prepares),
+      forwards: at(StatusWord.Forwards),
+      reads: at(StatusWord.Reads),
       dropped,
     },
   };

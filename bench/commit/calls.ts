@@ -7,6 +7,13 @@ export interface ReplicaStart {
   machine: string;
 }
 
+/** Artificial reordering of the requests that a replica receives. */
+export interface Reordering {
+  /** Of a million requests, how many others pass; 0: none. */
+  ppm: number;
+  seed: number;
+}
+
 export interface Heap {
   usedBytes: number;
   /** Garbage collections since the process started. */

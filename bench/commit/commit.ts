@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
-import { freePorts, randomMulticastGroup } from "./cluster-file.js";
 import { compileFloor, Floor, type FloorResult } from "./floor.js";
 import { Group, type GroupRun } from "./group.js";
 

@@ -1,4 +1,5 @@
 import { Child } from "../children.js";
+import { type Design, type Mode, writeClusterFile } from "../cluster-file.js";
 import type {
   AllocationResult,
   AllocationRun,
@@ -7,10 +8,10 @@ import type {
   ClientStart,
   Heap,
   RelayStart,
+  Reordering,
   ReplicaStart,
   Settled,
 } from "./calls.js";
-import { type Design, writeClusterFile } from "./cluster-file.js";
 import { checkUnion } from "./results.js";
 
 export interface GroupOptions {
@@ -18,6 +19,7 @@ export interface GroupOptions {
   name: string;
   design: Design;
   clients: number;
+  mode?: Mode;
   /** Command in front of Node, to pin the processes. */
   launcher?: string[];
   execArgv?: string[];
@@ -120,6 +122,11 @@ export class Group {
   /** Empties the young generations of replicas and clients; needs --expose-gc. */
   async collect(): Promise<void> {
     await Promise.all([...this.#replicas, ...this.#clients].map((child) => child.call("collect")));
+  }
+
+  /** Reorders requests at the replicas, independently of each other, until the next call. */
+  async reorder(ppm: number, seed: number): Promise<void> {
+    await Promise.all(this.#replicas.map((child, id) => child.call("reorder", { ppm, seed: seed + id } satisfies Reordering)));
   }
 
   get processIds(): { replicas: number[]; clients: number[] } {

@@ -46,6 +46,7 @@ function cases(): { name: string; what: string; per: number; prepare(): { run():
     committed: 100,
     committedHash: hash,
     end: 200,
+    base: 0,
     vector: [0, 0, 0],
     rows,
   };

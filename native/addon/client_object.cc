@@ -48,11 +48,14 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     if (bytes < client::kClientWords * sizeof(double)) o.wrong("status");
     r.requests = reinterpret_cast<const client::RequestRow*>(o.memory("requestRows", bytes, keep_));
     r.requestCapacity = static_cast<uint32_t>(bytes / sizeof(client::RequestRow));
+    r.reads = reinterpret_cast<const client::RequestRow*>(o.memory("readRows", bytes, keep_));
+    r.readCapacity = static_cast<uint32_t>(bytes / sizeof(client::RequestRow));
     r.arena = o.memory("arena", r.arenaBytes, keep_);
     r.completions = reinterpret_cast<client::CompletionRow*>(o.memory("completionRows", bytes, keep_));
     r.completionCapacity = static_cast<uint32_t>(bytes / sizeof(client::CompletionRow));
     r.results = o.memory("results", r.resultBytes, keep_);
     if (!r.completionCapacity || r.resultBytes < c.maxOperationBytes) o.wrong("results");
+    if (r.readCapacity > 1024) o.wrong("readRows");
     if (c.window < 1 || c.window > 1024) o.wrong("window");
     if (!info[1].IsObject() || !upcalls_.bind(info[1], "onComplete", onComplete_) || !upcalls_.bind(info[1], "onState", onState_)) o.wrong("upcalls");
     if (o.raise()) return;
@@ -92,6 +95,12 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     const uint32_t count = info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 0;
     if (engine_ && !engine_->flush(count))
       Napi::Error::New(info.Env(), "request rows do not fit the window").ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  Napi::Value FlushReads(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    const uint32_t count = info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 0;
+    if (engine_ && !engine_->flushReads(count)) Napi::Error::New(info.Env(), "read rows do not fit the window").ThrowAsJavaScriptException();
     return info.Env().Undefined();
   }
   Napi::Value Scramble(const Napi::CallbackInfo& info) {
@@ -157,17 +166,20 @@ class ToolObject : public Napi::ObjectWrap<ToolObject> {
     c.sealed = o.boolean("sealed", true);
     c.maxFrameBytes = static_cast<uint32_t>(o.number("datagramBytes", 1400));
     const std::vector<fabric::Address> replicas = o.addresses("replicas");
+    const fabric::Address target = o.address("target", false);
+    const fabric::Address interface = o.interfaceAddress("multicastInterface");
     napi_valuetype type = napi_undefined;
     if (napi_typeof(env, info[1], &type) != napi_ok || type != napi_function || napi_create_reference(env, info[1], 1, &onMessage_) != napi_ok) o.wrong("onMessage");
     if (o.raise()) return;
     if (loop) upcalls_.setAlwaysNested();
-    engine_ = std::make_unique<client::Tool>(fabric, c, replicas, [this](const wire::Opened& frame) { message(frame); });
+    engine_ = std::make_unique<client::Tool>(fabric, c, replicas, target, [this](const wire::Opened& frame) { message(frame); });
     const fabric::Address bind = anyAddressFor(replicas, {});
     if (const int error = engine_->open(bind)) {
       engine_.reset();
       throwErrno(env, error, "cannot bind", bind);
       return;
     }
+    if (!loop && interface.family) static_cast<fabric::UdpFabric*>(fabric.get())->setMulticastInterface(engine_->endpoint(), interface);
     Ref();
     open_ = true;
   }
@@ -181,7 +193,22 @@ class ToolObject : public Napi::ObjectWrap<ToolObject> {
       return info.Env().Undefined();
     }
     const Upcalls::Nested nested(upcalls_);
-    if (engine_ && open_) engine_->send(info[0].As<Napi::Number>().Uint32Value(), static_cast<MessageType>(info[1].As<Napi::Number>().Uint32Value()), body);
+    if (!engine_ || !open_) return info.Env().Undefined();
+    const auto type = static_cast<MessageType>(info[1].As<Napi::Number>().Uint32Value());
+    const int64_t replica = info[0].As<Napi::Number>().Int64Value();
+    if (replica < 0) engine_->sendToTarget(type, body);
+    else engine_->send(static_cast<uint32_t>(std::min<int64_t>(replica, UINT32_MAX)), type, body);
+    return info.Env().Undefined();
+  }
+  Napi::Value Ask(const Napi::CallbackInfo& info) {
+    Bytes body;
+    if (!readBytes(info[2], body) || !info[0].IsNumber() || !info[1].IsNumber()) {
+      Napi::TypeError::New(info.Env(), "expected (replica, type, body)").ThrowAsJavaScriptException();
+      return info.Env().Undefined();
+    }
+    const Upcalls::Nested nested(upcalls_);
+    if (engine_ && open_)
+      engine_->ask(info[0].As<Napi::Number>().Uint32Value(), static_cast<MessageType>(info[1].As<Napi::Number>().Uint32Value()), body);
     return info.Env().Undefined();
   }
   Napi::Value Close(const Napi::CallbackInfo& info) {
@@ -261,13 +288,13 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
 Napi::Function defineClientEngine(Napi::Env env) {
   using O = ClientObject;
   return O::DefineClass(env, "ClientEngine", {
-      O::InstanceMethod("start", &O::Start), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("scramble", &O::Scramble),
+      O::InstanceMethod("start", &O::Start), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("flushReads", &O::FlushReads), O::InstanceMethod("scramble", &O::Scramble),
       O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("session", &O::Session), O::InstanceMethod("ref", &O::RefLoop),
       O::InstanceMethod("unref", &O::UnrefLoop), O::InstanceMethod("address", &O::Address), O::InstanceMethod("close", &O::Close)});
 }
 Napi::Function defineToolEngine(Napi::Env env) {
   using O = ToolObject;
-  return O::DefineClass(env, "ToolEngine", {O::InstanceMethod("send", &O::Send), O::InstanceMethod("close", &O::Close)});
+  return O::DefineClass(env, "ToolEngine", {O::InstanceMethod("send", &O::Send), O::InstanceMethod("ask", &O::Ask), O::InstanceMethod("close", &O::Close)});
 }
 Napi::Function defineRelay(Napi::Env env) {
   using O = RelayObject;

@@ -51,6 +51,15 @@ class UdpFabricObject : public Napi::ObjectWrap<UdpFabricObject> {
     if (info.Length() > 0 && info[0].IsNumber()) fabric_->setMaxDatagramBytes(info[0].As<Napi::Number>().Uint32Value());
     return info.Env().Undefined();
   }
+  Napi::Value SetReordering(const Napi::CallbackInfo& info) {
+    fabric::ReorderOptions reorder;
+    Options o(info.Env(), info[0]);
+    reorder.ppm = static_cast<uint32_t>(o.number("ppm", 0));
+    reorder.seed = static_cast<uint64_t>(o.number("seed", 0));
+    reorder.behind = static_cast<uint32_t>(o.number("behind", reorder.behind));
+    if (o.raise()) return info.Env().Undefined();
+    return Napi::Number::New(info.Env(), fabric_->setReordering(reorder));
+  }
 
  private:
   std::shared_ptr<fabric::UdpFabric> fabric_;
@@ -193,7 +202,8 @@ std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& 
 
 Napi::Function defineUdpFabric(Napi::Env env) {
   using O = UdpFabricObject;
-  return O::DefineClass(env, "UdpFabric", {O::InstanceMethod("close", &O::Close), O::InstanceMethod("setMaxDatagramBytes", &O::SetMaxDatagramBytes)});
+  return O::DefineClass(env, "UdpFabric", {O::InstanceMethod("close", &O::Close), O::InstanceMethod("setMaxDatagramBytes", &O::SetMaxDatagramBytes),
+      O::InstanceMethod("setReordering", &O::SetReordering)});
 }
 
 Napi::Function defineLoopHub(Napi::Env env) {

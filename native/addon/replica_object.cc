@@ -8,6 +8,8 @@ namespace squall::addon {
 
 namespace {
 
+constexpr size_t kPositionBytes = 48;     // summary hash 32, cumulative bytes 8, logical time 8
+
 class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::ReplicaUpcalls {
  public:
   explicit ReplicaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ReplicaObject>(info), upcalls_(info.Env(), "squall.replica") {
@@ -37,6 +39,9 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     c.logEntries = static_cast<uint64_t>(o.number("logEntries", 4 << 20));
     c.logBytes = static_cast<uint64_t>(o.number("logBytes", 2147483648.0));
     c.maxClockSkewMs = static_cast<uint32_t>(o.number("maxClockSkewMs", 500));
+    c.checkpointEvery = static_cast<uint64_t>(o.number("checkpointEvery", 0));
+    c.prepareBatch = static_cast<uint32_t>(o.number("prepareBatch", 64));
+    c.firstMode = o.number("mode", 0) == 1 ? Mode::Leader : Mode::Speculative;
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
     protocol::ReplicaRegion r;
     size_t bytes = 0;
@@ -47,7 +52,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     r.arena = o.memory("arena", r.arenaBytes, keep_);
     r.results = o.memory("results", r.resultBytes, keep_);
     if (r.rowCapacity == 0 || r.arenaBytes < c.maxOperationBytes) o.wrong("arena");
-    if (!info[1].IsObject() || !upcalls_.bind(info[1], "onExecute", onExecute_) || !upcalls_.bind(info[1], "onControl", onControl_) ||
+    if (!info[1].IsObject() || !upcalls_.bind(info[1], "onExecute", onExecute_) || !upcalls_.bind(info[1], "onQuery", onQuery_) || !upcalls_.bind(info[1], "onControl", onControl_) ||
         !upcalls_.bind(info[1], "onComplaint", onComplaint_) || !upcalls_.bind(info[1], "onTick", onTick_)) o.wrong("upcalls");
     if (o.raise()) return;
     if (loop) upcalls_.setAlwaysNested();
@@ -71,13 +76,15 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   void Finalize(Napi::Env) override { shut(); }
 
   // ReplicaUpcalls
-  uint32_t execute(uint32_t count) override {
+  uint32_t execute(uint32_t count) override { return runRows(onExecute_, count); }
+  uint32_t query(uint32_t count) override { return runRows(onQuery_, count); }
+  uint32_t runRows(napi_ref upcall, uint32_t count) {
     const Scope scope(upcalls_.env());
     napi_value argument, result;
     uint32_t done = 0;
     if (!scope.ok() || napi_create_uint32(upcalls_.env(), count, &argument) != napi_ok) return 0;
     const Inside inside(inUpcall_);
-    if (upcalls_.callSynchronous(onExecute_, 1, &argument, &result)) napi_get_value_uint32(upcalls_.env(), result, &done);
+    if (upcalls_.callSynchronous(upcall, 1, &argument, &result)) napi_get_value_uint32(upcalls_.env(), result, &done);
     return done;
   }
   void control(wire::Opened& frame) override {
@@ -139,12 +146,11 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   Napi::Value Install(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
     if (!engine_) return info.Env().Undefined();
-    if (!info[3].IsArray()) return wrongArgument(info, "an array of records");
-    const Napi::Array list = info[3].As<Napi::Array>();
-    std::vector<Bytes> records(list.Length());
-    for (uint32_t i = 0; i < list.Length(); i++)
-      if (!readBytes(list.Get(i), records[i])) return wrongArgument(info, "an array of records");
-    const bool ok = engine_->install(seqno(info, 0), static_cast<Mode>(seqno(info, 1)), seqno(info, 2), records);
+    std::vector<Bytes> records;
+    if (!readRecords(info[3], records)) return wrongArgument(info, "an array of records");
+    Bytes hashes;
+    if (!info[4].IsUndefined() && !readHashes(info[4], records.size(), hashes)) return wrongArgument(info, "32 bytes of hash for each record");
+    const bool ok = engine_->install(seqno(info, 0), static_cast<Mode>(seqno(info, 1)), seqno(info, 2), records, hashes);
     if (info.Env().IsExceptionPending()) return info.Env().Undefined();
     if (!ok) return fail(info, "install refused: it would change what is committed, or the log is full");
     return info.Env().Undefined();
@@ -153,18 +159,106 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (engine_ && !engine_->commitTo(seqno(info, 0))) return fail(info, "commit beyond the end of the log");
     return info.Env().Undefined();
   }
+  Napi::Value PrepareAgain(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), engine_ ? engine_->prepareAgain(static_cast<int32_t>(number(info, 0))) : 0);
+  }
+  Napi::Value PrepareStats(const Napi::CallbackInfo& info) {
+    const uint32_t n = engine_ ? engine_->config().n : 0;
+    Napi::Float64Array out = Napi::Float64Array::New(info.Env(), size_t{n} * protocol::Replica::kPrepareStatsColumns);
+    if (engine_ && !info.Env().IsExceptionPending()) engine_->prepareStats(out.Data());
+    return out;
+  }
+  Napi::Value Position(const Napi::CallbackInfo& info) {
+    const uint64_t s = seqno(info, 0);
+    if (!inLogOrBase(s)) return wrongArgument(info, "a seqno within the log");
+    const log::Position position = engine_->log().position(s);
+    uint8_t out[kPositionBytes];
+    std::memcpy(out, position.hash.data(), 32);
+    wire::store<uint64_t>(out + 32, position.cumulativeBytes);
+    wire::store<uint64_t>(out + 40, position.timeUs);
+    return copyBytes(info.Env(), out);
+  }
+  Napi::Value CheckpointSessions(const Napi::CallbackInfo& info) {
+    const uint64_t s = seqno(info, 0);
+    if (!inLog(s)) return wrongArgument(info, "a seqno within the log");
+    std::vector<uint8_t> out;
+    return engine_->checkpointSessions(s, out) ? copyBytes(info.Env(), out) : info.Env().Undefined();
+  }
+  Napi::Value Checkpointed(const Napi::CallbackInfo& info) {
+    if (engine_) engine_->checkpointed(seqno(info, 0));
+    return info.Env().Undefined();
+  }
+  Napi::Value Truncate(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    const bool ok = !engine_ || closed_ || engine_->truncate(seqno(info, 0));
+    if (!ok && !info.Env().IsExceptionPending()) return fail(info, "truncation beyond what is committed and executed");
+    return info.Env().Undefined();
+  }
+  Napi::Value Restore(const Napi::CallbackInfo& info) {
+    Bytes at, sessions;
+    if (!readBytes(info[1], at) || at.size() != kPositionBytes) return wrongArgument(info, "a position of 48 bytes");
+    if (!readBytes(info[2], sessions)) return wrongArgument(info, "the bytes of a session table");
+    log::Position position{{}, wire::load<uint64_t>(at.data() + 32), wire::load<uint64_t>(at.data() + 40)};
+    std::memcpy(position.hash.data(), at.data(), 32);
+    return Napi::Boolean::New(info.Env(), engine_ && engine_->restore(seqno(info, 0), position, sessions));
+  }
+  Napi::Value AppendCommitted(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    std::vector<Bytes> records;
+    Bytes hashes;
+    if (!readRecords(info[0], records)) return wrongArgument(info, "an array of records");
+    if (!info[1].IsUndefined() && !readHashes(info[1], records.size(), hashes)) return wrongArgument(info, "32 bytes of hash for each record");
+    const bool ok = engine_ && engine_->appendCommitted(records, hashes);
+    return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Boolean::New(info.Env(), ok);
+  }
+  Napi::Value Reexecute(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    const bool ok = engine_ && engine_->reexecute(seqno(info, 0), seqno(info, 1));
+    return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Boolean::New(info.Env(), ok);
+  }
+  Napi::Value SetLife(const Napi::CallbackInfo& info) {
+    Bytes life;
+    LifeId id;
+    if (!engine_ || !readBytes(info[0], life) || life.size() != id.size()) return wrongArgument(info, "a life id of 16 bytes");
+    std::memcpy(id.data(), life.data(), id.size());
+    return Napi::Boolean::New(info.Env(), engine_->setLife(id));
+  }
+  Napi::Value Reconfigure(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    Options o(info.Env(), info[0]);
+    wire::Members members;
+    members.life = o.bytes<16>("life");
+    members.epoch = static_cast<uint32_t>(o.number("epoch", 0));
+    members.replicas = o.addresses("replicas");
+    const auto replica = static_cast<uint32_t>(o.number("replica", 0));
+    if (o.raise()) return info.Env().Undefined();
+    return Napi::Boolean::New(info.Env(), engine_ && engine_->reconfigure(members, replica));
+  }
+  Napi::Value BeginEpoch(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    return Napi::Boolean::New(info.Env(), engine_ && engine_->beginEpoch(seqno(info, 0), static_cast<Mode>(seqno(info, 1))));
+  }
+  Napi::Value SendToAddress(const Napi::CallbackInfo& info) {
+    Options o(info.Env(), info[0]);
+    const fabric::Address to = o.address("to", true);
+    Bytes body;
+    if (o.raise()) return info.Env().Undefined();
+    if (!readBytes(info[2], body)) return wrongArgument(info, "a body");
+    if (engine_) engine_->sendToAddress(to, static_cast<MessageType>(seqno(info, 1)), body);
+    return info.Env().Undefined();
+  }
   Napi::Value Answer(const Napi::CallbackInfo& info) {
     if (engine_) engine_->answer(seqno(info, 0), seqno(info, 1));
     return info.Env().Undefined();
   }
   Napi::Value HashAt(const Napi::CallbackInfo& info) {
     const uint64_t s = seqno(info, 0);
-    if (!engine_ || s > engine_->log().end()) return wrongArgument(info, "a seqno within the log");
+    if (!inLogOrBase(s)) return wrongArgument(info, "a seqno within the log");
     return copyBytes(info.Env(), {engine_->log().hashAt(s), 32});
   }
   Napi::Value SuffixRows(const Napi::CallbackInfo& info) {
     const uint64_t from = seqno(info, 0), to = seqno(info, 1);
-    if (!engine_ || from < 1 || to > engine_->log().end()) return wrongArgument(info, "seqnos within the log");
+    if (!engine_ || from <= engine_->log().base() || to > engine_->log().end()) return wrongArgument(info, "seqnos within the log");
     napi_value out;
     void* data;
     const size_t count = to >= from ? to - from + 1 : 0;
@@ -229,6 +323,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
       set("datagramsReceived", c.datagramsReceived); set("datagramsSent", c.datagramsSent); set("bytesReceived", c.bytesReceived);
       set("bytesSent", c.bytesSent); set("sendDrops", c.sendDrops); set("foreignDatagrams", c.foreignDatagrams);
       set("receiveCalls", c.receiveCalls); set("sendCalls", c.sendCalls);
+      set("receiveBufferBytes", udp_->receiveBufferBytes(engine_->endpoint()));
     }
     return o;
   }
@@ -250,7 +345,16 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   };
   static double number(const Napi::CallbackInfo& info, size_t i) { return info[i].IsNumber() ? info[i].As<Napi::Number>().DoubleValue() : 0; }
   static uint64_t seqno(const Napi::CallbackInfo& info, size_t i) { const double d = number(info, i); return d > 0 ? static_cast<uint64_t>(d) : 0; }
-  bool inLog(uint64_t s) const { return engine_ && s >= 1 && s <= engine_->log().end(); }
+  bool inLog(uint64_t s) const { return engine_ && engine_->log().has(s); }
+  bool inLogOrBase(uint64_t s) const { return engine_ && s >= engine_->log().base() && s <= engine_->log().end(); }
+  static bool readRecords(Napi::Value value, std::vector<Bytes>& out) {
+    if (!value.IsArray()) return false;
+    const Napi::Array list = value.As<Napi::Array>();
+    out.resize(list.Length());
+    for (uint32_t i = 0; i < list.Length(); i++) if (!readBytes(list.Get(i), out[i])) return false;
+    return true;
+  }
+  static bool readHashes(Napi::Value value, size_t records, Bytes& out) { return readBytes(value, out) && out.size() == records * 32; }
   static Napi::Value wrongArgument(const Napi::CallbackInfo& info, const char* expected) {
     Napi::TypeError::New(info.Env(), std::string("expected ") + expected).ThrowAsJavaScriptException();
     return info.Env().Undefined();
@@ -263,6 +367,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (engine_) engine_->close();
     engine_.reset();
     upcalls_.release(onExecute_);
+    upcalls_.release(onQuery_);
     upcalls_.release(onControl_);
     upcalls_.release(onComplaint_);
     upcalls_.release(onTick_);
@@ -270,7 +375,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   }
 
   Upcalls upcalls_;
-  napi_ref onExecute_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr;
+  napi_ref onExecute_ = nullptr, onQuery_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr;
   std::vector<Napi::ObjectReference> keep_;
   std::unique_ptr<protocol::Replica> engine_;
   fabric::UdpFabric* udp_ = nullptr;      // null on the loop
@@ -285,12 +390,18 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
   return O::DefineClass(env, "ReplicaEngine", {
       O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("setTimer", &O::SetTimer), O::InstanceMethod("setProgressAt", &O::SetProgressAt), O::InstanceMethod("bootstrap", &O::Bootstrap),
       O::InstanceMethod("lifeId", &O::Life), O::InstanceMethod("freeze", &O::Freeze), O::InstanceMethod("install", &O::Install),
-      O::InstanceMethod("commitTo", &O::CommitTo), O::InstanceMethod("answer", &O::Answer), O::InstanceMethod("hashAt", &O::HashAt),
+      O::InstanceMethod("commitTo", &O::CommitTo), O::InstanceMethod("prepareAgain", &O::PrepareAgain),
+      O::InstanceMethod("prepareStats", &O::PrepareStats), O::InstanceMethod("answer", &O::Answer), O::InstanceMethod("hashAt", &O::HashAt),
       O::InstanceMethod("suffixRows", &O::SuffixRows), O::InstanceMethod("record", &O::Record),
       O::InstanceMethod("executedOperation", &O::ExecutedOperation), O::InstanceMethod("viewOf", &O::ViewOf), O::InstanceMethod("send", &O::Send),
       O::InstanceMethod("sendToStream", &O::SendToStream), O::InstanceMethod("setHalted", &O::SetHalted),
       O::InstanceMethod("sessionDigest", &O::SessionDigest), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("address", &O::Address),
-      O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close)});
+      O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close), O::InstanceMethod("position", &O::Position),
+      O::InstanceMethod("checkpointSessions", &O::CheckpointSessions), O::InstanceMethod("checkpointed", &O::Checkpointed),
+      O::InstanceMethod("truncate", &O::Truncate), O::InstanceMethod("restore", &O::Restore),
+      O::InstanceMethod("appendCommitted", &O::AppendCommitted), O::InstanceMethod("reexecute", &O::Reexecute),
+      O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("reconfigure", &O::Reconfigure),
+      O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress)});
 }
 
 }  // namespace squall::addon

@@ -12,7 +12,7 @@ using wire::ResultStatus;
 
 namespace {
 constexpr uint64_t kGreetEveryUs = 20'000;
-constexpr uint64_t kSilenceUs = 2'000'000;      // no word from anybody for so long: ask again who is there, and in which life
+constexpr uint64_t kSilenceUs = 500'000;        // no word from anybody for so long: ask again who is there, and in which life and epoch
 constexpr uint8_t kDirectAttempt = 2;           // from this try on requests also go to every replica by unicast
 constexpr uint8_t kMaxAttempt = 200;
 
@@ -31,14 +31,16 @@ wire::ChannelConfig channelConfig(const ClientConfig& c) {
 
 Client::Client(std::shared_ptr<fabric::Fabric> fabric, ClientConfig config, ClientRegion region, ClientUpcalls& upcalls)
     : fabric_(std::move(fabric)), config_(std::move(config)), region_(region), upcalls_(upcalls),
-      channels_(channelConfig(config_), wire::freshSalt(*fabric_)), n_(static_cast<uint32_t>(config_.replicas.size())),
-      quorum_(protocol::guarded(config_.guardsOff, protocol::kGuardSuperQuorum) ? superquorum(n_) : majority(n_)),
+      channels_(channelConfig(config_), wire::freshSalt(*fabric_)),
       halfWindow_(std::max(16u, (config_.window + 1) / 2)),
       matchView_(protocol::guarded(config_.guardsOff, protocol::kGuardMatchView)),
-      matchHash_(protocol::guarded(config_.guardsOff, protocol::kGuardMatchHash)), slots_(config_.window) {
+      matchHash_(protocol::guarded(config_.guardsOff, protocol::kGuardMatchHash)), slots_(config_.window), reads_(region_.readCapacity) {
+  setReplicas(std::move(config_.replicas));
   session_ = wire::load<uint64_t>(channels_.salt().data());
   fabric_->entropy(nonce_, sizeof nonce_);
   batch_.reserve(config_.window);
+  readBatch_.reserve(reads_.size());
+  readReplica_ = static_cast<uint8_t>(session_ % n_);
   region_.status[kSessionLo] = static_cast<uint32_t>(session_);
   region_.status[kSessionHi] = static_cast<uint32_t>(session_ >> 32);
 }
@@ -75,7 +77,8 @@ void Client::setState(ClientState state) {
 void Client::greet() {
   greetings_++;
   for (uint32_t i = 0; i < n_; i++)
-    channels_.sealMessage(MessageType::Hello, wire::Target::one(i), {nonce_, sizeof nonce_}, 0,
+    // In another epoch this address may have another index.
+    channels_.sealMessage(MessageType::Hello, greetings_ % 2 ? wire::Target::one(i) : wire::Target::all(), {nonce_, sizeof nonce_}, 0,
                           [&](size_t length) { return fabric_->reserve(endpoint_, length); },
                           [&](size_t length) { fabric_->commit(endpoint_, length, &config_.replicas[i], 1); });
   arm(nowUs() + kGreetEveryUs * std::min<uint32_t>(greetings_, 10));
@@ -88,18 +91,71 @@ void Client::onWelcome(const Opened& frame) {
   LifeId life;
   std::memcpy(life.data(), frame.body.data() + 16, life.size());
   if (life == LifeId{}) { region_.status[kBlank] += 1; return; }
+  // Who is in another epoch of the same life says so in MEMBERS, if it is a later one.
+  const uint32_t epoch = wire::load<uint32_t>(frame.body.data() + 48);
+  if (epoch != epoch_ && (state_ == ClientState::Hello || life == life_)) return;
   offered_[frame.sender] = life;
   offers_ |= 1u << frame.sender;
   uint32_t equal = 0;
   for (uint32_t i = 0; i < n_; i++) equal += (offers_ >> i & 1) && offered_[i] == life;
   if (equal < majority(n_)) return;
   if (state_ == ClientState::Hello) {
-    channels_.setLife(life);
+    life_ = life;
+    channels_.setLife(wire::epochLife(life, epoch_));
     setState(ClientState::Registering);
     registerSession();
-  } else if (life != channels_.life()) {
+  } else if (life != life_) {
     setState(ClientState::LifeChanged);
   }
+}
+
+void Client::setReplicas(std::vector<fabric::Address> replicas) {
+  config_.replicas = std::move(replicas);
+  n_ = static_cast<uint32_t>(config_.replicas.size());
+  quorum_ = protocol::guarded(config_.guardsOff, protocol::kGuardSuperQuorum) ? superquorum(n_) : majority(n_);
+  readQuorum_ = protocol::guarded(config_.guardsOff, protocol::kGuardReadQuorum) ? superquorum(n_) : majority(n_);
+}
+
+/// A member tells of a later epoch: what is under way is sent again, byte for byte, to its replicas.
+void Client::onMembers(const Opened& frame) {
+  wire::Members members;
+  if (!wire::parseMembers(frame.body, members)) {
+    region_.status[kClientDropBase + static_cast<uint32_t>(DropReason::BadBody)] += 1;
+    return;
+  }
+  if (state_ > ClientState::Ready || members.epoch <= epoch_ || (life_ != LifeId{} && members.life != life_)) return;
+  life_ = members.life;
+  epoch_ = members.epoch;
+  region_.status[kEpoch] = epoch_;
+  setReplicas(std::move(members.replicas));
+  channels_.setLife(wire::epochLife(life_, epoch_));
+  offers_ = 0;
+  readReplica_ %= n_;
+  const uint64_t now = nowUs();
+  lastHeardUs_ = now;
+  // Replies of two epochs never match; what was accepted stays accepted, for its entry is in both.
+  auto again = [&](Request& r) {
+    if (!r.active) return;
+    if (!r.accepted) r.hasResult = false;
+    r.voters = 0;
+    r.refusals = 0;
+    r.attempt = 0;
+    r.dueUs = now;
+  };
+  again(registration_);
+  for (Request& r : slots_) again(r);
+  for (Read& r : reads_) {
+    if (!r.active) continue;
+    r.voters = r.full = 0;
+    r.attempt = 0;
+    r.replica = readReplica_;
+    r.dueUs = now;
+  }
+  if (state_ == ClientState::Hello) {
+    setState(ClientState::Registering);
+    registerSession();
+  }
+  arm(now + 1);
 }
 
 /// Registration is request 0 of the session: ordered in the log like every other, idempotent by the session's random id.
@@ -126,11 +182,12 @@ bool Client::flush(uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {
     const RequestRow& row = region_.requests[i];
     Request& r = slotOf(next_);
-    if (row.slot != next_ % config_.window || r.active || row.length > config_.maxOperationBytes ||
+    if (row.slot != next_ % config_.window || r.active || (row.flags & ~uint32_t{wire::kQuery}) || row.length > config_.maxOperationBytes ||
         uint64_t{row.offset} + row.length > region_.arenaBytes) return false;
     r.number = next_++;
     r.record.resize(wire::kRecordBytes + row.length);
-    wire::writeRecordHeader(r.record.data(), session_, r.number, low_, clock, config_.ordered ? wire::kOrdered : 0, row.length);
+    wire::writeRecordHeader(r.record.data(), session_, r.number, low_, clock,
+                             static_cast<uint8_t>(row.flags | (config_.ordered ? wire::kOrdered : 0)), row.length);
     if (row.length) std::memcpy(r.record.data() + wire::kRecordBytes, region_.arena + row.offset, row.length);
     r.voters = 0;
     r.active = true;
@@ -288,6 +345,13 @@ void Client::onTimer() {
       for (Request* r : batch_) r->complain = false;
     }
     if (earliest != ~0ull) arm(std::max(earliest, now + 500));
+  }
+  if (activeReads_) {
+    const uint64_t earliest = retryReads(now);
+    if (closed_) return;
+    if (earliest != ~0ull) arm(std::max(earliest, now + 500));
+  }
+  if (active_ || activeReads_) {
     if (now - lastHeardUs_ > kSilenceUs) { lastHeardUs_ = now; greet(); }
   }
   fabric_->flush();

@@ -27,7 +27,9 @@ void Client::onDatagram(const fabric::Datagram& datagram) {
       region_.status[kClientDropBase + static_cast<uint32_t>(frame.dropped)] += 1;
     } else if (frame.complete) {
       if (frame.type == MessageType::Reply) onReplies(frame);
+      else if (frame.type == MessageType::ReadReply) onReadReplies(frame);
       else if (frame.type == MessageType::Welcome) onWelcome(frame);
+      else if (frame.type == MessageType::Members) onMembers(frame);
       else if (frame.type == MessageType::Reject && !frame.body.empty()) {
         const auto reason = static_cast<DropReason>(frame.body[0]);
         if (reason == DropReason::ForeignGroup) region_.status[kRejectWrongGroup] += 1;
@@ -143,10 +145,9 @@ void Client::judge(Request& r) {
 }
 
 void Client::finish(Request& r, ResultStatus status, uint64_t seqno, Bytes result) {
-  // Full: hand over what is there while this slot is still busy, since the upcall may send new requests.
-  // Half a window is handed over early too: its next requests are on their way while the rest is looked at.
-  if (completed_ >= halfWindow_ || completed_ == region_.completionCapacity || resultUsed_ + result.size() > region_.resultBytes) deliver();
+  makeRoom(result.size());
   if (closed_) return;
+  if (seqno) saw(seqno, r.agreed.hash);
   r.active = false;
   const uint64_t latencyUs = lastHeardUs_ - r.firstSentUs;
   if (r.attempt == 0) observeRtt(latencyUs);
@@ -157,16 +158,27 @@ void Client::finish(Request& r, ResultStatus status, uint64_t seqno, Bytes resul
   }
   active_--;
   while (low_ < next_ && !slotOf(low_).active) low_++;
+  addCompletion(kRequestDone, static_cast<uint32_t>(r.number % config_.window), r.number, status, seqno, latencyUs, result);
+}
+
+/// Full: hands over what is there while the slot of the next completion is still busy, since the upcall may send new requests.
+/// Half a window is handed over early too: its next requests are on their way while the rest is looked at.
+void Client::makeRoom(size_t resultBytes) {
+  if (completed_ >= halfWindow_ || completed_ == region_.completionCapacity || resultUsed_ + resultBytes > region_.resultBytes) deliver();
+}
+
+void Client::addCompletion(CompletionKind kind, uint32_t slot, uint64_t number, ResultStatus status, uint64_t seqno, uint64_t latencyUs,
+                           Bytes result) {
   if (!result.empty()) std::memcpy(region_.results + resultUsed_, result.data(), std::min(result.size(), region_.resultBytes));
-  region_.completions[completed_++] = {static_cast<uint32_t>(r.number % config_.window), static_cast<uint32_t>(status),
+  region_.completions[completed_++] = {slot, static_cast<uint32_t>(status),
                                        static_cast<uint32_t>(resultUsed_), static_cast<uint32_t>(result.size()),
                                        static_cast<uint32_t>(seqno), static_cast<uint32_t>(seqno >> 32),
-                                       static_cast<uint32_t>(std::min<uint64_t>(latencyUs, ~0u)), 0};
+                                       static_cast<uint32_t>(std::min<uint64_t>(latencyUs, ~0u)), kind};
   resultUsed_ += (result.size() + 7) & ~size_t{7};
-  region_.status[kCompletions] += 1;
+  if (kind == kRequestDone) region_.status[kCompletions] += 1;
   if (fabric_->tracing()) {
     uint8_t head[24];
-    wire::store<uint64_t>(head, r.number);
+    wire::store<uint64_t>(head, number);
     wire::store<uint64_t>(head + 8, seqno);
     wire::store<uint64_t>(head + 16, static_cast<uint64_t>(status));
     fabric_->trace(this, 'd', head);

@@ -312,6 +312,7 @@ void UdpFabric::close(void (*done)(void*), void* context) {
       retireEndpoint(slot.endpoint);
     }
     while (!members_.empty()) retireMember(members_.begin()->second);
+    retireReordering();
   }
   if (done == nullptr) return;
   if (lifetime_->openHandles == 0) {

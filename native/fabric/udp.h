@@ -25,6 +25,13 @@ struct UdpCounters {
   uint64_t sendCalls = 0;
 };
 
+/// Artificial reordering of what arrives, for tests and benchmarks.
+struct ReorderOptions {
+  uint32_t ppm = 0;                 // of the datagrams with a request; 0: none
+  uint64_t seed = 0;                // receivers need different ones, or they all reorder the same datagrams
+  uint32_t behind = 1;              // requests that pass a delayed one; it waits 1 ms at most
+};
+
 class UdpFabric final : public Fabric {
  public:
   explicit UdpFabric(uv_loop_t* loop);
@@ -74,6 +81,8 @@ class UdpFabric final : public Fabric {
   int setMulticastHops(EndpointId endpoint, int hops);
   void setMaxDatagramBytes(uint32_t bytes);
   uint32_t maxDatagramBytes() const { return maxDatagramBytes_; }
+  /// For all endpoints, from now on. 0 or an errno.
+  int setReordering(const ReorderOptions& options);
   /// For tests, and for networks whose drivers misbehave: never use UDP_SEGMENT.
   void disableSegmentation() { segmentation_ = false; }
 
@@ -92,6 +101,7 @@ class UdpFabric final : public Fabric {
   friend class UdpEndpoint;
   struct Member;                 // one attached receiver: its timer and its references
   struct ReceiveRing;
+  struct Reordering;
   struct Lifetime;               // outlives the fabric for close callbacks that come late
 
   Member* findMember(const Receiver* receiver) const;
@@ -103,7 +113,14 @@ class UdpFabric final : public Fabric {
   void retireEndpoint(UdpEndpoint* endpoint);
   static void releaseHandle(std::shared_ptr<Lifetime> lifetime);
   size_t receive(UdpEndpoint& endpoint, int maxRounds);
+  void arrived(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
   void dispatch(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
+  void dispatchReordered(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
+  template <typename Due>
+  void release(Due due);
+  void retireReordering();
+  static void onReorderAlarm(void* context);
+  static void onReorderClosed(void* context);
   void endBatch();
   static void onTimer(void* context);
   static void onReadable(uv_poll_t* handle, int status, int events);
@@ -122,6 +139,7 @@ class UdpFabric final : public Fabric {
   std::vector<UdpEndpoint*> dirty_;                     // endpoints with queued frames
   std::unordered_map<const Receiver*, Member*> members_;
   std::vector<Member*> touched_;                        // got datagrams in this batch
+  Reordering* reordering_ = nullptr;                    // freed by its alarm's close callback
   std::unique_ptr<ReceiveRing> ring_;                   // allocated at the first attach
   std::unique_ptr<uint8_t[]> scratch_;                  // what reserve() lends for a closed endpoint
 };

@@ -71,6 +71,11 @@ size_t UdpFabric::poll() {
   return received;
 }
 
+inline void UdpFabric::arrived(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from) {
+  if (reordering_ == nullptr) [[likely]] dispatch(endpoint, data, length, from);
+  else dispatchReordered(endpoint, data, length, from);
+}
+
 size_t UdpFabric::receive(UdpEndpoint& endpoint, int maxRounds) {
   if (receiving_) return 0;
   receiving_ = true;
@@ -99,7 +104,7 @@ size_t UdpFabric::receive(UdpEndpoint& endpoint, int maxRounds) {
       message.msg_hdr.msg_controllen = sizeof ring_->control[i];
       uint32_t at = 0;
       do {
-        dispatch(endpoint, data + at, std::min(segment, length - at), from);
+        arrived(endpoint, data + at, std::min(segment, length - at), from);
         ++received;
         at += segment;
       } while (at < length);
@@ -119,7 +124,7 @@ size_t UdpFabric::receive(UdpEndpoint& endpoint, int maxRounds) {
       }
       Address from;
       fromSocketAddress(address, from);
-      dispatch(endpoint, ring_->bytes.get(), static_cast<uint32_t>(length), from);
+      arrived(endpoint, ring_->bytes.get(), static_cast<uint32_t>(length), from);
       ++received;
     }
     endBatch();

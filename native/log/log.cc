@@ -6,35 +6,57 @@
 
 namespace squall::log {
 
-Log::Log(uint64_t maxEntries, uint64_t maxBytes, bool hashOperations)
-    : maxEntries_(maxEntries), maxBytes_(std::max<uint64_t>(maxBytes, 4 * kResultReserveBytes)), hashOperations_(hashOperations),
-      arena_(Arena::need<Entry>(maxEntries_) + Arena::need<uint8_t>(maxBytes_)),
+namespace {
+constexpr uint64_t kCheckpointParts = 8;      // checkpoints of one ring's worth of records
+constexpr uint64_t kDemandParts = 4;          // the ring's part that results may fill without a checkpoint
+constexpr uint64_t kRollbackScan = 4096;      // entries that a rollback looks at for the end of what is kept
+
+uint64_t padded(uint64_t length) { return (length + 7) & ~uint64_t{7}; }
+}  // namespace
+
+Log::Log(uint64_t maxEntries, uint64_t maxBytes, bool hashOperations, uint64_t checkpointEvery)
+    : maxEntries_(maxEntries), maxBytes_(padded(std::max<uint64_t>(maxBytes, 4 * kResultReserveBytes))), hashOperations_(hashOperations),
+      checkpointEvery_(checkpointEvery), arena_(Arena::need<Entry>(maxEntries_) + Arena::need<uint8_t>(maxBytes_)),
       entries_(arena_.take<Entry>(maxEntries_)), bytes_(arena_.take<uint8_t>(maxBytes_)) {}
 
+Position Log::position(uint64_t seqno) const {
+  Position out{{}, cumulativeBytesAt(seqno), timeUsAt(seqno)};
+  std::memcpy(out.hash.data(), hashAt(seqno), out.hash.size());
+  return out;
+}
+
+uint64_t Log::place(uint64_t offset, uint64_t size) const {
+  const uint64_t inRing = offset % maxBytes_;
+  return inRing + size > maxBytes_ ? offset + maxBytes_ - inRing : offset;
+}
+
 bool Log::hasRoom(size_t recordBytes) const {
-  return end_ < maxEntries_ && top_ + recordBytes + kResultReserveBytes < maxBytes_;
+  const uint64_t size = padded(recordBytes);
+  return end_ - base_ < maxEntries_ && place(top_, size) + size + kResultReserveBytes < bottom_ + maxBytes_;
+}
+
+bool Log::hasResultRoom(size_t bytes, size_t count) const {
+  // The ring's end may waste as much as the largest of them takes.
+  return byteCount() + 2 * bytes + 8 * count < maxBytes_;
 }
 
 bool Log::beyondSoftLimit() const {
-  const uint64_t bytes = end_ ? at(end_).cumulativeBytes : 0;
-  return end_ >= maxEntries_ - maxEntries_ / 8 || bytes >= maxBytes_ / 2;
+  if (checkpointEvery_) return false;
+  return end_ >= maxEntries_ - maxEntries_ / 8 || cumulativeBytesAt(end_) >= maxBytes_ / 2;
 }
 
 uint8_t* Log::room(size_t length, uint64_t& offset) {
-  const uint64_t size = (length + 7) & ~uint64_t{7};
-  offset = top_;
-  // Nothing straddles the ring's end.
-  if (offset % maxBytes_ + size > maxBytes_) offset += maxBytes_ - offset % maxBytes_;
-  if (offset + size > maxBytes_) return nullptr;   // no truncation yet: the ring never wraps
+  const uint64_t size = padded(length);
+  offset = place(top_, size);
+  if (offset + size > bottom_ + maxBytes_) return nullptr;
   top_ = offset + size;
   return bytes_ + offset % maxBytes_;
 }
 
-Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view) {
-  Entry& e = entries_[end_];
-  const uint8_t* previous = hashAt(end_);
-  e.cumulativeBytes = (end_ ? at(end_).cumulativeBytes : 0) + sizeof(Entry) + ((record.size() + 7) & ~size_t{7});
-  e.timeUs = std::max(end_ ? at(end_).timeUs : 0, clockUs);
+Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view, const uint8_t* hash) {
+  Entry& e = at(end_ + 1);
+  e.cumulativeBytes = cumulativeBytesAt(end_) + sizeof(Entry) + padded(record.size());
+  e.timeUs = std::max(timeUsAt(end_), clockUs);
   uint8_t* to = room(record.size(), e.recordOffset);
   if (to) std::memcpy(to, record.data(), record.size());
   e.recordBytes = to ? static_cast<uint32_t>(record.size()) : 0;
@@ -44,8 +66,10 @@ Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view) {
   e.session = e.evicted = kNoSession;
   e.kind = EntryKind::NoOp;
   e.status = wire::ResultStatus::Ok;
-  wire::sha256({previous, 32}, hashOperations_ ? record : record.first(wire::kRecordBytes), e.hash);
+  if (hash) std::memcpy(e.hash.data(), hash, e.hash.size());
+  else wire::sha256({hashAt(end_), 32}, hashOperations_ ? record : record.first(wire::kRecordBytes), e.hash);
   end_++;
+  if (!due_ && checkpointEvery_ && isCheckpoint(end_) && !isReconfiguration(end_)) due_ = end_;
   return e;
 }
 
@@ -61,16 +85,65 @@ bool Log::setResult(uint64_t seqno, wire::ResultStatus status, Bytes result) {
   return true;
 }
 
-void Log::truncateTo(uint64_t seqno) {
-  end_ = std::min(end_, seqno);
-  // Results lie behind the records of their batch: what is kept may reach beyond the first forgotten record.
-  uint64_t top = 0;
-  constexpr uint64_t kBatchEntries = 4096;
-  for (uint64_t s = end_; s > 0 && s + kBatchEntries > end_; s--) {
-    const Entry& e = at(s);
-    top = std::max({top, e.recordOffset + ((e.recordBytes + 7) & ~7u), e.resultOffset + ((e.resultBytes + 7) & ~7u)});
+void Log::rollbackTo(uint64_t seqno) {
+  if (seqno >= end_) return;
+  end_ = std::max(seqno, base_);
+  if (due_ > end_) due_ = 0;
+  if (end_ == base_) { top_ = bottom_; return; }
+  // Results are stored in the log's order, behind the records of their batch: the last one that is kept may reach beyond the first
+  // forgotten record. Where it is not soon found the bytes stay in use until the log is truncated.
+  const uint64_t lowest = end_ - base_ > kRollbackScan ? end_ - kRollbackScan : base_;
+  uint64_t s = end_;
+  while (s > lowest && !at(s).resultBytes) s--;
+  if (s == lowest && lowest != base_) return;
+  top_ = at(end_).recordOffset + padded(at(end_).recordBytes);
+  if (s > lowest) top_ = std::max(top_, at(s).resultOffset + padded(at(s).resultBytes));
+}
+
+void Log::truncate(uint64_t seqno) {
+  if (seqno <= base_ || seqno > end_) return;
+  atBase_ = position(seqno);
+  bottom_ = seqno == end_ ? top_ : at(seqno + 1).recordOffset;
+  base_ = seqno;
+  if (base_ - origin_ >= maxEntries_) origin_ = base_ - base_ % maxEntries_;
+  if (due_ && due_ <= base_) due_ = nextCheckpoint(base_);
+}
+
+void Log::restore(uint64_t seqno, const Position& position) {
+  base_ = end_ = checkpointed_ = seqno;
+  origin_ = seqno - seqno % maxEntries_;
+  atBase_ = position;
+  bottom_ = top_ = checkpointTop_ = due_ = 0;
+}
+
+bool Log::isCheckpoint(uint64_t seqno) const {
+  const uint64_t part = maxBytes_ / kCheckpointParts;
+  return seqno % checkpointEvery_ == 0 || cumulativeBytesAt(seqno) / part != cumulativeBytesAt(seqno - 1) / part;
+}
+
+/// The lowest checkpoint above `after`, base_ <= after <= end_; 0: none.
+uint64_t Log::nextCheckpoint(uint64_t after) const {
+  if (!checkpointEvery_) return 0;
+  const uint64_t part = maxBytes_ / kCheckpointParts, passed = cumulativeBytesAt(after) / part;
+  uint64_t low = after, high = std::min(end_ + 1, (after / checkpointEvery_ + 1) * checkpointEvery_);
+  // The cumulative bytes rise along the log: the first entry in another part is found by halving.
+  while (high - low > 1) {
+    const uint64_t middle = low + (high - low) / 2;
+    (cumulativeBytesAt(middle) / part != passed ? high : low) = middle;
   }
-  if (end_ > 0 || seqno == 0) top_ = std::max(top, uint64_t{0});
+  return high > end_ || isReconfiguration(high) ? 0 : high;
+}
+
+void Log::checkpointed(uint64_t seqno) {
+  if (seqno <= checkpointed_ || seqno > end_) return;
+  checkpointed_ = seqno;
+  if (seqno >= base_) checkpointTop_ = seqno == end_ ? top_ : at(seqno + 1).recordOffset;
+  due_ = nextCheckpoint(std::max(seqno, base_));
+}
+
+void Log::demandCheckpoint(uint64_t seqno) {
+  if (!checkpointEvery_ || due_ || seqno <= checkpointed_ || seqno <= base_ || top_ < checkpointTop_ + maxBytes_ / kDemandParts) return;
+  due_ = seqno;
 }
 
 }  // namespace squall::log

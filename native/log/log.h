@@ -1,4 +1,5 @@
-// The log of one replica: fixed-size entries by sequence number (1, 2, ...) and a ring of bytes for request records and results.
+// The log of one replica: fixed-size entries by sequence number (1, 2, ...) in a ring, and a ring of bytes for request records and
+// results. Entries at or below base() are gone; what lies between base() and end() is the log.
 // Chains the summary hash (section 4.2.1): hash(s) = SHA-256(hash(s-1) | record(s)); the view is not part of it.
 #pragma once
 
@@ -12,14 +13,18 @@ enum class EntryKind : uint8_t {
   Register = 1,     // creates a session
   NoOp = 2,         // duplicate, unknown session, stale, predecessor missing: `status` says which
   Refused = 3,      // beyond the soft limit of the log; remembered, so that it never executes later
+  Query = 4,        // runs the machine's query: has a result and nothing to roll back
 };
+
+/// Whether the state machine is asked for the entry's result.
+constexpr bool runsOnMachine(EntryKind kind) { return kind == EntryKind::Execute || kind == EntryKind::Query; }
 
 struct Entry {
   Hash hash;
   uint64_t view;                 // view in which it was appended here
   uint64_t recordOffset;
   uint64_t resultOffset;
-  uint64_t cumulativeBytes;      // records up to here: decides the soft limit equally at every replica
+  uint64_t cumulativeBytes;      // entries and records up to here: decides soft limit and checkpoints equally at every replica
   uint64_t timeUs;               // logical time: never runs backwards along the log
   // what the session table was before this entry, to undo it
   uint64_t previousSlotRequest, previousSlotSeqno, previousLowMark, previousTouched;
@@ -34,18 +39,32 @@ struct Entry {
 static_assert(sizeof(Entry) == 128);   // two cache lines
 constexpr uint32_t kNoSession = ~0u;
 
+/// What the log remembers of the last entry that is gone, and what a snapshot must say of its own.
+struct Position {
+  Hash hash{};
+  uint64_t cumulativeBytes = 0, timeUs = 0;
+};
+
 class Log {
  public:
-  Log(uint64_t maxEntries, uint64_t maxBytes, bool hashOperations);
+  /// `checkpointEvery`: entries between checkpoints; 0: there are none, nothing is truncated, and the log fills up.
+  Log(uint64_t maxEntries, uint64_t maxBytes, bool hashOperations, uint64_t checkpointEvery = 0);
   bool ok() const { return arena_.ok() && entries_ && bytes_; }
 
+  uint64_t base() const { return base_; }
   uint64_t end() const { return end_; }
-  uint64_t byteCount() const { return top_; }
+  bool has(uint64_t seqno) const { return seqno > base_ && seqno <= end_; }
+  /// Bytes of the ring in use.
+  uint64_t byteCount() const { return top_ - bottom_; }
   uint64_t capacity() const { return maxEntries_; }
-  /// The entry at `seqno`, 1 <= seqno <= end().
-  Entry& at(uint64_t seqno) { return entries_[seqno - 1]; }
-  const Entry& at(uint64_t seqno) const { return entries_[seqno - 1]; }
-  const uint8_t* hashAt(uint64_t seqno) const { return seqno ? entries_[seqno - 1].hash.data() : kGenesis; }
+  /// The entry at `seqno`, base() < seqno <= end().
+  Entry& at(uint64_t seqno) { return entries_[indexOf(seqno)]; }
+  const Entry& at(uint64_t seqno) const { return entries_[indexOf(seqno)]; }
+  /// 32 bytes, for base() <= seqno <= end(); zeros at 0.
+  const uint8_t* hashAt(uint64_t seqno) const { return seqno == base_ ? atBase_.hash.data() : at(seqno).hash.data(); }
+  uint64_t cumulativeBytesAt(uint64_t seqno) const { return seqno == base_ ? atBase_.cumulativeBytes : at(seqno).cumulativeBytes; }
+  uint64_t timeUsAt(uint64_t seqno) const { return seqno == base_ ? atBase_.timeUs : at(seqno).timeUs; }
+  Position position(uint64_t seqno) const;
   Bytes record(uint64_t seqno) const { const Entry& e = at(seqno); return {bytes_ + e.recordOffset % maxBytes_, e.recordBytes}; }
   Bytes operation(uint64_t seqno) const { return record(seqno).subspan(wire::kRecordBytes); }
   Bytes result(uint64_t seqno) const { const Entry& e = at(seqno); return {bytes_ + e.resultOffset % maxBytes_, e.resultBytes}; }
@@ -54,30 +73,62 @@ class Log {
 
   /// Physical room for a record of this size and, with it, a reserve for results.
   bool hasRoom(size_t recordBytes) const;
-  /// At or beyond this point operations are refused in the log, deterministically: 7/8 of the entries or half of the bytes.
+  /// Physical room for `count` results of together at most `bytes`.
+  bool hasResultRoom(size_t bytes, size_t count) const;
+  /// Without checkpoints: at or beyond this point operations are refused in the log, deterministically: 7/8 of the entries or half of
+  /// the bytes. With checkpoints never, because truncation is local and replicas would decide differently.
   bool beyondSoftLimit() const;
-  /// Copies the record, extends the hash; the caller fills in kind and undo. hasRoom() must hold.
-  Entry& append(Bytes record, uint64_t clockUs, uint64_t view);
-  /// Stores a result; false when the ring is full.
+  /// Copies the record, extends the hash; the caller fills in kind and undo. hasRoom() must hold. `hash`: 32 bytes, where the
+  /// caller knows the entry's summary hash already.
+  Entry& append(Bytes record, uint64_t clockUs, uint64_t view, const uint8_t* hash = nullptr);
+  /// Stores a result; false when the ring is full. In order of seqno.
   bool setResult(uint64_t seqno, wire::ResultStatus status, Bytes result);
   /// After the engine was closed: the memory goes at once, not when the object does.
-  void discard() { end_ = top_ = 0; arena_.discard(); }
-  /// Forgets all entries above `seqno`.
-  void truncateTo(uint64_t seqno);
+  void discard() { restore(0, {}); arena_.discard(); }
+  /// Forgets the entries above `seqno`.
+  void rollbackTo(uint64_t seqno);
+  /// Forgets the entries up to `seqno`, base() <= seqno <= end().
+  void truncate(uint64_t seqno);
+  /// An empty log that goes on behind `seqno`.
+  void restore(uint64_t seqno, const Position& position);
 
-  static constexpr uint8_t kGenesis[32] = {};
+  /// The lowest entry at which a checkpoint must be taken and was not; 0: none. Which entries these are is decided by the log alone:
+  /// every checkpointEvery-th, and each at which the cumulative bytes cross a multiple of an eighth of maxBytes.
+  uint64_t checkpointDue() const { return due_; }
+  /// A checkpoint at `seqno` was taken: it and those below are due no more.
+  void checkpointed(uint64_t seqno);
+  /// Makes `seqno` due when results, which do not count above, have filled a quarter of the ring since the last checkpoint.
+  void demandCheckpoint(uint64_t seqno);
+  /// Makes the log's end due: a new epoch begins with a checkpoint, for those that join. The reconfiguration that ends an epoch never is
+  /// due in it, so that no state transfer hides it from who takes part in the old epoch.
+  void demandAtEnd() { if (checkpointEvery_ && end_ > base_) due_ = end_; }
+  bool isReconfiguration(uint64_t seqno) const { return has(seqno) && record(seqno)[32] & wire::kReconfigure; }
+
   static constexpr size_t kResultReserveBytes = 8u << 20;
 
  private:
+  uint64_t indexOf(uint64_t seqno) const {
+    const uint64_t i = seqno - 1 - origin_;
+    return i < maxEntries_ ? i : i - maxEntries_;
+  }
+  /// Where `size` bytes behind `offset` lie in one piece.
+  uint64_t place(uint64_t offset, uint64_t size) const;
   uint8_t* room(size_t length, uint64_t& offset);
+  bool isCheckpoint(uint64_t seqno) const;
+  uint64_t nextCheckpoint(uint64_t after) const;
 
   uint64_t maxEntries_, maxBytes_;
   bool hashOperations_;
+  uint64_t checkpointEvery_;
   Arena arena_;
   Entry* entries_;
   uint8_t* bytes_;
-  uint64_t end_ = 0;
-  uint64_t top_ = 0;             // monotone offset behind the last byte in use
+  uint64_t base_ = 0, end_ = 0;
+  uint64_t origin_ = 0;          // the multiple of maxEntries_ at or below base_
+  Position atBase_;
+  uint64_t bottom_ = 0, top_ = 0;   // offsets of the first byte in use and behind the last; they only rise, but for a rollback
+  uint64_t checkpointed_ = 0, due_ = 0;
+  uint64_t checkpointTop_ = 0;   // offset behind the last checkpoint
 };
 
 }  // namespace squall::log

@@ -12,6 +12,10 @@ enum Guard : uint32_t {
   kGuardHashOperation = 1u << 3,
   kGuardSessionDedupe = 1u << 4,
   kGuardFreezeLog = 1u << 5,
+  kGuardPrepareGaps = 1u << 6,
+  kGuardPrepareQuorum = 1u << 7,
+  kGuardReadAtEnd = 1u << 26,
+  kGuardReadQuorum = 1u << 27,
 };
 
 /// True when the rule is in force.

@@ -9,22 +9,30 @@
 
 #include "fabric/fabric.h"
 #include "log/sessions.h"
+#include "protocol/arrivals.h"
+#include "protocol/leader_view.h"
+#include "protocol/read_queue.h"
 #include "wire/channel.h"
+#include "wire/members.h"
+#include "wire/prepare.h"
 
 namespace squall::protocol {
 
-/// One operation handed to the state machine; the last three fields are its answer.
+/// One operation handed to the state machine. `status` says what to run (RowKind), and then, with resultBytes, is the answer.
 struct ExecuteRow {
   uint32_t seqnoLo, seqnoHi, offset, length, timeLo, timeHi;
   uint32_t status, resultBytes;
 };
 static_assert(sizeof(ExecuteRow) == 32);
+enum RowKind : uint32_t { kRowExecute = 0, kRowQuery = 1 };
 
 class ReplicaUpcalls {
  public:
   virtual ~ReplicaUpcalls() = default;
   /// Rows [0, count) in order; returns how many were executed. Results lie back to back in the result buffer.
   virtual uint32_t execute(uint32_t count) = 0;
+  /// The same for reads outside the log, in any order; what is not answered is asked again.
+  virtual uint32_t query([[maybe_unused]] uint32_t count) { return 0; }
   virtual void control(wire::Opened& frame) = 0;
   virtual void complaint(uint64_t session, uint64_t seqno) = 0;
   virtual void tick(uint64_t nowUs) = 0;
@@ -40,6 +48,9 @@ struct ReplicaConfig {
   uint32_t datagramBytes = 1400, maxOperationBytes = 1u << 20;
   uint32_t window = 64, maxSessions = 4096;
   uint64_t logEntries = 4u << 20, logBytes = 2ull << 30;
+  uint64_t checkpointEvery = 0;  // entries; 0: the machine has no snapshots, and nothing is truncated
+  uint32_t prepareBatch = 64;
+  Mode firstMode = Mode::Speculative;
   uint32_t maxClockSkewMs = 500;
   uint32_t guardsOff = 0;        // honoured by test builds only
 };
@@ -59,7 +70,7 @@ struct ReplicaRegion {
 enum StatusWord : uint32_t {
   kView, kLastNormalView, kStatus, kMode, kLogEnd, kExecuted, kCommitted, kLogBytes, kSessions, kHalted, kAppended, kRolledBack,
   kDuplicates, kRepliesSent, kBuffered, kRefused, kFramesReceived, kFramesSent, kBatches, kLoopDelayUs, kReconciliations, kSyncsSent,
-  kComplaints, kDropBase = 32, kStatusWords = 64,
+  kComplaints, kLogBase, kCheckpointDue, kDurable, kPrepares, kForwards, kReads, kIncarnation, kCheckpoint, kModeSwitches, kDropBase = 32, kStatusWords = 64,
 };
 
 class Replica final : public fabric::Receiver {
@@ -82,18 +93,56 @@ class Replica final : public fabric::Receiver {
   // the control plane's verbs
   bool bootstrap(const LifeId& life);
   bool hasLife() const { return hasLife_; }
-  const LifeId& life() const { return channels_.life(); }
+  const LifeId& life() const { return life_; }
   void freeze(uint64_t view);
-  bool install(uint64_t view, Mode mode, uint64_t keepTo, const std::vector<Bytes>& records);
+  /// `hashes`: the records' summary hashes back to back, where the caller has verified them; else empty.
+  bool install(uint64_t view, Mode mode, uint64_t keepTo, const std::vector<Bytes>& records, Bytes hashes = {});
   bool commitTo(uint64_t seqno);
   void answer(uint64_t from, uint64_t to);
   void send(int32_t replica, MessageType type, Bytes body);
   void sendToStream(uint32_t stream, MessageType type, Bytes body);
+  /// To whatever replica listens there, of this configuration or not; for messages outside a life.
+  void sendToAddress(const fabric::Address& to, MessageType type, Bytes body);
   void setHalted(bool halted);
   void setTimer(uint64_t atUs) { fabric_->setTimer(this, atUs); }
-  /// The control plane is told of the log's growth only from this seqno on.
+  /// LEADER views: tells backups the commit and has those that lack entries say so, which are then sent again. `to`: -1 all, or one.
+  /// Returns the replicas (bit mask) that need entries below the log's base. Does nothing unless this replica leads.
+  uint32_t prepareAgain(int32_t to);
+  /// Of each replica, kPrepareStatsColumns numbers into `out`: log end acknowledged in this view, requests compared with its order of
+  /// arrival, inverted, absent (counted since the view began), and when it was last heard (nowUs; 0: not in this view).
+  void prepareStats(double* out) const;
+  static constexpr uint32_t kPrepareStatsColumns = 5;
+  /// The control plane is told of the log's growth only from this seqno on, and of a commit that rose by kTickCommits.
   void setProgressAt(uint64_t seqno) { progressAt_ = seqno; }
   void flush();
+
+  // epochs (replica_epochs.cc)
+  /// Enters RECOVERY in a later epoch, with the log as it is: from now on this replica is `replica` of these.
+  bool reconfigure(const wire::Members& members, uint32_t replica);
+  /// NORMAL in the epoch's first view: from RECOVERY, once all of the log is committed and executed. Tells the sessions' clients.
+  bool beginEpoch(uint64_t view, Mode mode);
+  uint32_t epoch() const { return epoch_; }
+
+  // checkpoints, truncation and state transfer (replica_checkpoint.cc)
+  /// A replica in RECOVERY takes the life that it has learned of; it stays in RECOVERY.
+  bool setLife(const LifeId& life);
+  /// The session table as of `seqno` (log base < seqno <= committed and executed), as Sessions::serialize says.
+  bool checkpointSessions(uint64_t seqno, std::vector<uint8_t>& out) const;
+  /// A checkpoint at `seqno` was taken: it is due no more.
+  void checkpointed(uint64_t seqno);
+  /// Forgets entries up to `seqno`, which must be committed and executed; replies that may be asked for again are kept.
+  /// Execution that waited for room goes on.
+  bool truncate(uint64_t seqno);
+  /// The committed state at `seqno` takes the place of everything: the log is empty behind it. The machine is the caller's part.
+  /// In RECOVERY, in RECONCILIATION, or NORMAL in a LEADER view when the log ends at or before it; never below what is committed.
+  bool restore(uint64_t seqno, const log::Position& position, Bytes sessions);
+  /// Appends entries that are known to be committed, in RECOVERY or NORMAL in a LEADER view; executes and commits up to there.
+  /// False: malformed, and nothing was done; or there was no room for all or the machine stands still, and log().end() tells how far
+  /// it went.
+  bool appendCommitted(const std::vector<Bytes>& records, Bytes hashes = {});
+  /// The machine, rolled back to from - 1, executes [from, to] again; true if all results are what they were. Nobody is answered.
+  bool reexecute(uint64_t from, uint64_t to);
+
   uint64_t nowUs() const { return fabric_->nowUs(this); }
 
   const log::Log& log() const { return log_; }
@@ -105,7 +154,7 @@ class Replica final : public fabric::Receiver {
   fabric::Fabric& fabric() { return *fabric_; }
 
  private:
-  struct PendingReply { uint32_t stream; std::vector<uint8_t> body; uint16_t count; };
+  struct PendingReply { uint32_t stream; MessageType type; std::vector<uint8_t> body; uint16_t count; };
   struct Buffered { uint32_t stream, generation; uint64_t sender; uint64_t tag; std::vector<uint8_t> record; };
   struct Complaint { uint64_t session, seqno; };
   struct Control { MessageType type; uint64_t sender; uint32_t stream; std::vector<uint8_t> body; };
@@ -114,17 +163,57 @@ class Replica final : public fabric::Receiver {
   void drop(DropReason reason);
   void onRequestFrame(const wire::Opened& frame);
   bool onRecord(const wire::Record& record, uint32_t stream, uint8_t flags, uint8_t attempt);
+  void onReadFrame(const wire::Opened& frame);
+  bool knows(const WaitingRead& read) const;
+  bool readable(const WaitingRead& read) const;
+  void answerReads();
+  size_t runReads(size_t from);
+  void takeAnswer(WaitingRead& read, uint64_t seqno, wire::ResultStatus status, Bytes result);
+  void answerRead(WaitingRead& read, uint64_t seqno, wire::ResultStatus status, Bytes result);
   void onHello(const wire::Opened& frame);
   void reject(Bytes datagram, DropReason reason, const fabric::Address& to);
-  void appendRecord(const wire::Record& record);
+  void appendRecord(const wire::Record& record, const uint8_t* hash = nullptr);
   void executePending(bool reply);
+  uint32_t fillRows(uint64_t from, uint64_t to, uint64_t& last);
   void replyTo(uint64_t seqno, bool wantFull, uint8_t attempt);
+  void replyToSlot(uint32_t session, const log::Slot& slot, bool wantFull, uint8_t attempt);
+  void replyToRegistration(uint32_t session);
+  bool mayReply(uint64_t seqno) const;
   void addReply(uint32_t session, uint64_t request, uint64_t seqno, const uint8_t* hash, uint8_t flags, wire::ResultStatus status, Bytes result);
-  void addReplyToStream(uint32_t stream, const wire::ReplyRecord& record);
+  void addReplyToStream(uint32_t stream, const wire::ReplyRecord& record, MessageType type = MessageType::Reply);
   void emitReply(PendingReply& pending);
   void emitReplies();
   bool deliverControl();
+  void tick();
   void takeBuffered();
+  void readClock();
+  void raiseCommitted(uint64_t seqno);
+  /// Replica index or -1 (all) as a bit mask.
+  uint32_t maskOf(int32_t replica) const { return replica < 0 ? ~0u : replica < static_cast<int32_t>(config_.n) ? 1u << replica : 0; }
+  void sendMessage(uint32_t replicas, MessageType type, Bytes body);
+
+  // LEADER views (replica_leader.cc)
+  void beginView();
+  bool accepts() const;
+  bool endsEpoch() const;
+  void tellMembers(uint32_t stream);
+  bool inLeaderView() const { return mode_ == Mode::Leader && status_ == Status::Normal; }
+  void onLeaderFrame(const wire::Opened& frame);
+  void onPrepare(const wire::Opened& frame);
+  void onPrepareOk(const wire::Opened& frame);
+  void onForward(const wire::Opened& frame);
+  void onBackupRequest(const wire::Record& record, uint8_t flags, uint8_t attempt);
+  void appendPrepared(const wire::Prepare& prepare);
+  void keepEarly(Bytes body);
+  void takeEarly();
+  void compareArrival(const wire::Record& record);
+  void replicate();
+  void commitAcknowledged();
+  void sendPrepares();
+  void resend();
+  void sendPrepareOk();
+  uint64_t sendPrepare(uint32_t replicas, uint64_t first, uint64_t last, uint32_t most);
+  void handUp(const wire::Opened& frame, size_t bytes);
   void publish();
 
   std::shared_ptr<fabric::Fabric> fabric_;
@@ -141,12 +230,24 @@ class Replica final : public fabric::Receiver {
   uint64_t view_ = 0, lastNormalView_ = 0, executed_ = 0, committed_ = 0;
   const bool tracing_;
   bool hasLife_ = false, halted_ = false, closed_ = false, executing_ = false, progressed_ = false;
+  LifeId life_{};                      // that of the cluster; frames are sealed under the epoch's
   uint32_t epoch_ = 0;
+  bool closing_ = false;               // the view's log ends with the reconfiguration that ends the epoch: nothing is appended
   uint64_t progressAt_ = 0;
   uint64_t clockLimitUs_ = 0;          // wall clock of this batch + the allowed skew
   uint64_t rejectWindowUs_ = 0;
   uint32_t rejects_ = 0;
   uint64_t messageKey_ = 0;
+
+  bool leads_ = false;                 // view_ mod n is this replica
+  bool newerViewSeen_ = false;         // handed up in this batch
+  LeaderView leader_{};
+  Arrivals arrivals_;                  // of a backup
+  std::vector<uint8_t> early_[kPrepareWindow];   // of a backup: PREPAREs of this view that overtook others; empty: free
+  std::vector<uint8_t> prepareBody_;   // capacity is kept
+  uint64_t forwardWindowUs_ = 0;
+  uint32_t forwards_ = 0;
+  uint64_t tickedCommitted_ = 0;       // the control plane knows of commits up to here
 
   std::vector<PendingReply> pending_;   // by order of first use in this batch; capacity is kept
   size_t pendingUsed_ = 0;
@@ -154,6 +255,8 @@ class Replica final : public fabric::Receiver {
   std::vector<Complaint> complaints_;
   std::deque<Buffered> buffered_;
   size_t bufferedBytes_ = 0;
+  ReadQueue reads_;
+  std::vector<uint32_t> readBatch_;     // places in reads_ of the rows of one upcall
 };
 
 }  // namespace squall::protocol

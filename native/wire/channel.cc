@@ -133,6 +133,12 @@ void Channels::setLife(const LifeId& life) {
   s.reassembler.clear();
 }
 
+void Channels::setSelf(uint64_t self) {
+  State& s = *state_;
+  s.config.self = s.ownDestination = self;
+  for (Aead& sealer : s.sealers) sealer = Aead();
+}
+
 DropReason Channels::State::checkHeader(const FrameHeader& header, Sender& kind) const {
   if (header.group != config.group) return DropReason::ForeignGroup;
   if (header.destination != ownDestination && !(config.role == Role::Replica && header.destination == kAllReplicas))
@@ -147,7 +153,10 @@ DropReason Channels::State::checkHeader(const FrameHeader& header, Sender& kind)
       break;
     case Role::Replica:
       if (kind == Sender::ReplicaToClient || kind == Sender::ReplicaToOperator) return DropReason::WrongRole;
-      if (kind == Sender::Replica && header.sender == config.self) return DropReason::WrongRole;
+      // A NEW-EPOCH comes from another configuration, where another machine may have this index.
+      if (kind == Sender::Replica && header.sender == config.self && header.type != static_cast<uint8_t>(MessageType::NewEpoch) &&
+          header.type != (static_cast<uint8_t>(MessageType::NewEpoch) | kFragmentBit))
+        return DropReason::WrongRole;
       break;
   }
   return isReplica(kind) && header.sender >= kMaxReplicas ? DropReason::WrongRole : DropReason::None;
@@ -223,8 +232,8 @@ void Channels::open(Bytes datagram, const fabric::Address& from, Opened& out) {
   if (out.dropped != DropReason::None) return;
   Stream& stream = s.streams.at(out.stream);
   // A frame held back and sent on by somebody else must not turn our answers to a former address.
-  // Requests don't tell where the client is: under the serialized design they come from the relay.
-  const bool direct = out.type != MessageType::Request || stream.info.address.family == 0;
+  // What is for all replicas doesn't tell where its sender is: under the serialized design it comes from the relay.
+  const bool direct = header.destination != kAllReplicas || stream.info.address.family == 0;
   if (direct && stream.window.newest() == header.counter) stream.info.address = from;
 
   out.body = {s.plain.get(), header.length - kFrameOverhead};

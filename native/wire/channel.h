@@ -83,6 +83,8 @@ class Channels {
   /// Until a life is set (the zero id is none), frames of a life are neither sealed nor opened.
   void setLife(const LifeId& life);
   const LifeId& life() const;
+  /// A replica's index in another configuration. Its frames to replicas go on with the same counters.
+  void setSelf(uint64_t self);
   const Salt& salt() const;
 
   /// Takes the first frame of `datagram`: header, group, destination, role, key, tag, replay, fragments, in this order.

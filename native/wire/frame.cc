@@ -25,18 +25,23 @@ constexpr std::array<TypeInfo, 128> makeTypes() {
   set(Hello, Sender::Client, true);
   set(Request, Sender::Client, false);
   set(StatusRequest, Sender::Client, true);
+  set(Read, Sender::Client, false);
   set(Welcome, Sender::ReplicaToClient, true);
   set(Reply, Sender::ReplicaToClient, false);
+  set(ReadReply, Sender::ReplicaToClient, false);
   set(StatusReply, Sender::ReplicaToClient, true);
+  set(Members, Sender::ReplicaToClient, true);
   set(Reject, Sender::ReplicaToClient, true);
   for (MessageType type : {Sync, SyncReply, Commit, StartReconciliation, Reconcile, StartView, StartViewRequest, InView,
-                           Fetch, FetchReply, Fault})
+                           Fetch, FetchReply, Fault, Prepare, PrepareOk, Forward, Heartbeat, FetchSnapshot, SnapshotChunk})
     set(type, Sender::Replica, false);
-  set(Recovering, Sender::Replica, true);
+  for (MessageType type : {Recovering, RecoveryQuery, RecoveryAnswer, NewEpoch}) set(type, Sender::Replica, true);
   set(BootstrapPrepare, Sender::Operator, true);
   set(BootstrapCommit, Sender::Operator, true);
   set(Blank, Sender::ReplicaToOperator, true);
   set(Bootstrapped, Sender::ReplicaToOperator, true);
+  set(Reconfigure, Sender::Operator, true);
+  set(ReconfigureAnswer, Sender::ReplicaToOperator, true);
   return t;
 }
 constexpr std::array<TypeInfo, 128> kTypes = makeTypes();

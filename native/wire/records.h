@@ -12,7 +12,9 @@ enum RequestFlags : uint8_t { kComplaint = 1, kWantResult = 2 };
 // A request record is what the log keeps and the summary hash covers, byte for byte; a retransmission repeats it exactly.
 //   0 session 8 | 8 request number 8 | 16 low mark 8 | 24 client's clock, us since 1970, 8 | 32 flags 1, zero 3 | 36 length 4 | 40 operation
 constexpr size_t kRecordBytes = 40;
-enum RecordFlags : uint8_t { kRegister = 1, kOrdered = 2 };
+// kQuery: runs the machine's query, changes nothing. kReconfigure: the last entry of an epoch, written by a leader, never by a client:
+// session 0, request number = the next epoch, operation = the next configuration.
+enum RecordFlags : uint8_t { kRegister = 1, kOrdered = 2, kQuery = 4, kReconfigure = 8 };
 
 struct Record {
   uint64_t session, request, lowMark, clockUs;
@@ -32,7 +34,7 @@ inline bool parseRecord(Bytes in, uint32_t maxOperationBytes, Record& out) {
   out.lowMark = load<uint64_t>(p + 16);
   out.clockUs = load<uint64_t>(p + 24);
   out.flags = p[32];
-  if (out.flags & ~(kRegister | kOrdered) || p[33] || p[34] || p[35]) return false;
+  if (out.flags & ~(kRegister | kOrdered | kQuery | kReconfigure) || p[33] || p[34] || p[35]) return false;
   out.operation = in.subspan(kRecordBytes, length);
   out.all = in.first(kRecordBytes + length);
   return true;
@@ -56,6 +58,7 @@ enum ReplyFlags : uint8_t { kFullResult = 1, kCommitted = 2 };
 
 enum class ResultStatus : uint8_t {
   Ok = 0, MachineThrew = 1, LogFull = 2, UnknownSession = 3, Stale = 4, PredecessorMissing = 5, RanOverSize = 6,
+  QueryUnsupported = 7,
 };
 
 struct ReplyRecord {
@@ -70,7 +73,7 @@ inline size_t parseReplyRecord(Bytes in, ReplyRecord& out) {
   if (in.size() < kReplyRecordBytes) return 0;
   const uint8_t* p = in.data();
   const uint32_t length = load<uint32_t>(p + 36);
-  if (in.size() - kReplyRecordBytes < length || p[33] > static_cast<uint8_t>(ResultStatus::RanOverSize)) return 0;
+  if (in.size() - kReplyRecordBytes < length || p[33] > static_cast<uint8_t>(ResultStatus::QueryUnsupported)) return 0;
   out.request = load<uint64_t>(p);
   out.seqno = load<uint64_t>(p + 8);
   out.hash = p + 16;
@@ -92,9 +95,9 @@ inline void writeReplyRecord(uint8_t* p, uint64_t request, uint64_t seqno, const
   if (!result.empty()) std::memcpy(p + kReplyRecordBytes, result.data(), result.size());
 }
 
-// HELLO body: nonce 16. WELCOME body: nonce 16, life id 16 (zero: blank), view 8, status 1, replicas 1, window 2, largest operation 4.
+// HELLO body: nonce 16. WELCOME body: nonce 16, life id 16 (zero: blank), view 8, status 1, replicas 1, window 2, largest operation 4, epoch 4.
 constexpr size_t kHelloBytes = 16;
-constexpr size_t kWelcomeBytes = 48;
+constexpr size_t kWelcomeBytes = 52;
 // REJECT body (never sealed, a hint only): reason 1 (DropReason).
 constexpr size_t kRejectBytes = 1;
 

@@ -28,14 +28,16 @@ enum class Mode : uint8_t { Speculative = 0, Leader = 1 };
 
 enum class MessageType : uint8_t {
   // client to replica
-  Hello = 1, Request = 2, StatusRequest = 3,
+  Hello = 1, Request = 2, StatusRequest = 3, Read = 4,
   // replica to client
-  Welcome = 16, Reply = 17, StatusReply = 18, Reject = 19,
+  Welcome = 16, Reply = 17, StatusReply = 18, Reject = 19, ReadReply = 20, Members = 21,
   // replica to replica
   Sync = 32, SyncReply = 33, Commit = 34, StartReconciliation = 35, Reconcile = 36, StartView = 37,
   StartViewRequest = 38, InView = 39, Fetch = 40, FetchReply = 41, Fault = 42, Recovering = 43,
+  Prepare = 44, PrepareOk = 45, Forward = 46, Heartbeat = 47, RecoveryQuery = 52, RecoveryAnswer = 53, FetchSnapshot = 54, SnapshotChunk = 55,
+  NewEpoch = 56,
   // operator (holds the cluster secret) to replica and back
-  BootstrapPrepare = 48, BootstrapCommit = 49, Blank = 50, Bootstrapped = 51,
+  BootstrapPrepare = 48, BootstrapCommit = 49, Blank = 50, Bootstrapped = 51, Reconfigure = 57, ReconfigureAnswer = 58,
 };
 /// Set in the type byte of a frame that carries a part of a message of that type.
 constexpr uint8_t kFragmentBit = 0x80;

@@ -1,5 +1,6 @@
 /** One machine under check: its upcalls, with what they must not do caught. */
 import { createHash } from "node:crypto";
+import { wholeSnapshot } from "../data/snapshot-bytes.js";
 import type { Machine, OperationContext } from "../machine.js";
 import { Sfc32 } from "./operations.js";
 
@@ -30,14 +31,31 @@ export class CheckedInstance {
   }
 
   execute(seqno: number, operation: Buffer, timeMs: number): Answer {
+    return this.#answer("speculativelyExecute", seqno, operation, timeMs, (given, context) =>
+      this.machine.speculativelyExecute(seqno, given, context),
+    );
+  }
+
+  /** The machine must have a query. */
+  query(seqno: number, operation: Buffer, timeMs: number): Answer {
+    return this.#answer("query", seqno, operation, timeMs, (given, context) => this.machine.query?.(given, context));
+  }
+
+  #answer(
+    name: string,
+    seqno: number,
+    operation: Buffer,
+    timeMs: number,
+    upcall: (given: Buffer, context: OperationContext) => unknown,
+  ): Answer {
     const given = Buffer.from(operation);
     const numbers = new Sfc32(seqno);
     const context: OperationContext = { timeMs, random: () => numbers.next() };
     try {
-      const result: unknown = this.#watched(seqno, "speculativelyExecute", () => this.machine.speculativelyExecute(seqno, given, context));
+      const result: unknown = this.#watched(seqno, name, () => upcall(given, context));
       if (result === undefined) return { threw: false, text: "nothing" };
       if (result instanceof Uint8Array) return { threw: false, text: `0x${Buffer.from(result).toString("hex")}` };
-      this.#refuse(seqno, "speculativelyExecute", result);
+      this.#refuse(seqno, name, result);
       return { threw: false, text: "an invalid value" };
     } catch (error) {
       return { threw: true, text: `threw ${describeThrown(error)}` };
@@ -63,7 +81,7 @@ export class CheckedInstance {
   /** The state's digest, hex; undefined when the machine offers neither digest nor snapshot. */
   digest(): string | undefined {
     if (this.machine.digest !== undefined) return Buffer.from(this.machine.digest()).toString("hex");
-    if (this.machine.snapshot !== undefined) return createHash("sha256").update(this.machine.snapshot()).digest("hex");
+    if (this.machine.snapshot !== undefined) return createHash("sha256").update(wholeSnapshot(this.machine.snapshot())).digest("hex");
     return undefined;
   }
 
@@ -73,7 +91,10 @@ export class CheckedInstance {
       const result = this.#watched(seqno, name, upcall);
       if (isThenable(result)) this.#refuse(seqno, name, result);
     } catch (error) {
-      this.#found({ kind: "upcall-threw", message: `${name} threw ${describeThrown(error)}; only speculativelyExecute may.` }, seqno);
+      this.#found(
+        { kind: "upcall-threw", message: `${name} threw ${describeThrown(error)}; only speculativelyExecute and query may.` },
+        seqno,
+      );
     }
   }
 

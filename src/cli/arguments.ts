@@ -22,5 +22,13 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** host:port, an IPv6 address in brackets. */
+export function hostPort(text: string): { ip: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || !(port >= 1 && port <= 65_535)) throw new InvalidArgumentError(`An address is needed, host:port; it is "${text}".`);
+  return { ip: (match[1] ?? match[2]) as string, port };
+}
+
 /** What each command file exports. */
 export type Register = (program: Command) => void;

@@ -25,8 +25,8 @@ export const registerCheck: Register = (program) => {
         console.log(JSON.stringify(report));
       } else {
         for (const { kind, message } of report.findings) console.log(`${pc.red(`${kind}:`)} ${message}`);
-        const { operations, rollbacks, commits, threw, seed } = report;
-        const counts = `${thousands(operations)} operations (${threw} threw), ${rollbacks} rollbacks, ${commits} commits, seed ${seed}`;
+        const { operations, rollbacks, commits, queries, threw, seed } = report;
+        const counts = `${thousands(operations)} operations (${threw} threw), ${rollbacks} rollbacks, ${commits} commits, ${queries} queries, seed ${seed}`;
         console.log(`${report.ok ? pc.green("no divergence") : pc.red("not a state machine")}: ${counts}`);
         if (!report.statesCompared) console.log("The machine has no digest() and no snapshot(): only results were compared.");
       }

@@ -1,5 +1,6 @@
+import { Option } from "commander";
 import { SquallError } from "../errors.js";
-import { connect } from "../index.js";
+import { type ConsistencyName, connect } from "../index.js";
 import { clientKeyOption, clusterOption, type Register, wholeNumber } from "./arguments.js";
 
 interface Options {
@@ -7,6 +8,8 @@ interface Options {
   clientKey?: string;
   hex: boolean;
   deadline: number;
+  read: boolean;
+  consistency: ConsistencyName;
 }
 
 export const registerInvoke: Register = (program) => {
@@ -17,6 +20,13 @@ export const registerInvoke: Register = (program) => {
     .addOption(clusterOption())
     .addOption(clientKeyOption())
     .option("--hex", "operation and result are hex digits", false)
+    .option("--read", "ask the machine's query instead, without logging an operation", false)
+    .addOption(
+      new Option("--consistency <level>", "of a read")
+        .choices(["linearizable", "session", "stale"])
+        .default("linearizable")
+        .implies({ read: true }),
+    )
     .option("--deadline <ms>", "give up after so long", wholeNumber(1, 3_600_000), 5000)
     .action(async (operation: string, options: Options) => {
       const bytes = options.hex ? fromHex(operation) : Buffer.from(operation);
@@ -26,7 +36,8 @@ export const registerInvoke: Register = (program) => {
         ...(options.clientKey === undefined ? {} : { clientKey: options.clientKey }),
       });
       try {
-        const result = Buffer.from(await client.invoke(bytes, { deadlineMs: options.deadline }));
+        const { deadline: deadlineMs, consistency } = options;
+        const result = await (options.read ? client.read(bytes, { deadlineMs, consistency }) : client.invoke(bytes, { deadlineMs }));
         console.log(options.hex ? result.toString("hex") : result.toString());
       } finally {
         await client.close();

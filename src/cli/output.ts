@@ -26,16 +26,27 @@ export function thousands(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }
 
-/** Resolves at the first SIGINT or SIGTERM, or when the parent that forked this process is gone. */
-export function untilStopped(): Promise<void> {
+/** Aborted at the first SIGINT or SIGTERM. */
+export function aborted(): AbortSignal {
+  const controller = new AbortController();
+  // Not `once`: what restores the terminal's cursor ends the process by the signal where it finds no other listener.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => controller.abort());
+  return controller.signal;
+}
+
+/** Resolves at the first SIGINT or SIGTERM, when the parent that forked this process is gone, or with `ended`. */
+export function untilStopped(ended?: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
     // A replica in a Worker leaves nothing on this thread that would keep the process.
     const alive = setInterval(() => undefined, 1 << 30);
     const stop = () => {
       clearInterval(alive);
+      // As long as somebody listens for it, the channel to the parent keeps the process.
+      process.off("disconnect", stop);
       resolve();
     };
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
     if (process.connected) process.once("disconnect", stop);
+    void ended?.then(stop);
   });
 }

@@ -1,19 +1,19 @@
 /** All commands, put together; also what docs/cli.md is generated from. */
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { version } from "../version.js";
 import { registerBench } from "./bench.js";
 import { registerBootstrap } from "./bootstrap.js";
 import { registerCheck } from "./check.js";
 import { registerDemo } from "./demo.js";
+import { registerDoctor } from "./doctor.js";
 import { registerInit } from "./init.js";
 import { registerInvoke } from "./invoke.js";
 import { registerKey } from "./key.js";
+import { registerMembers } from "./members.js";
 import { registerRelay } from "./relay.js";
 import { registerReplica } from "./replica.js";
 import { registerSim } from "./sim.js";
 import { registerStatus } from "./status.js";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 
 /** The program `squall`; parse errors are thrown as CommanderError. */
 export function buildProgram(): Command {
@@ -33,6 +33,8 @@ export function buildProgram(): Command {
     registerBootstrap,
     registerInvoke,
     registerStatus,
+    registerMembers,
+    registerDoctor,
     registerCheck,
     registerSim,
     registerBench,

@@ -9,9 +9,11 @@ export const registerRelay: Register = (program) => {
     .addOption(clusterOption())
     .action(async (options: { cluster: string }) => {
       const relay = await createRelay(options);
+      // Before anybody is told: who is told may stop this process at once.
+      const stopped = untilStopped();
       console.log(`relay on ${relay.address.ip}:${relay.address.port}, process ${process.pid}`);
       process.send?.({ type: "up" });
-      await untilStopped();
+      await stopped;
       relay.close();
     });
 };

@@ -1,16 +1,19 @@
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Option } from "commander";
-import { createReplica } from "../index.js";
-import { clusterOption, type Register, wholeNumber } from "./arguments.js";
+import { createMetricsServer, createReplica, type MetricsServer, prometheusRegistry, type Replica } from "../index.js";
+import { clusterOption, hostPort, type Register, wholeNumber } from "./arguments.js";
 import { untilStopped } from "./output.js";
 
 interface Options {
   cluster: string;
-  id: number;
+  id?: number;
+  join?: { ip: string; port: number };
   machine: string;
   thread: "main" | "worker";
   debugOperations: boolean;
+  metricsPort?: number;
+  metricsHost: string;
 }
 
 export const registerReplica: Register = (program) => {
@@ -18,21 +21,44 @@ export const registerReplica: Register = (program) => {
     .command("replica")
     .description("run one replica until SIGINT or SIGTERM")
     .addOption(clusterOption())
-    .requiredOption("--id <number>", "which replica of the cluster file", wholeNumber(0, 8))
+    .option("--id <number>", "which replica of the cluster file", wholeNumber(0, 8))
+    .option("--join <address>", "instead: a blank replica at host:port, for `squall members` to make it a member", hostPort)
     .requiredOption("--machine <module>", "JavaScript module whose default export is the machine")
     .addOption(new Option("--thread <thread>", "where machine and protocol run").choices(["main", "worker"]).default("worker"))
     .option("--debug-operations", "overwrite each operation after its upcall, so that a machine that keeps it is noticed", false)
+    .option("--metrics-port <port>", "serve GET /metrics for Prometheus on this TCP port", wholeNumber(0, 65_535))
+    .option("--metrics-host <host>", "where to serve it; it answers whoever can reach it", "127.0.0.1")
     .action(async (options: Options) => {
       const module = pathToFileURL(path.resolve(options.machine));
       const replica = await createReplica({
         cluster: options.cluster,
-        id: options.id,
+        ...(options.id === undefined ? {} : { id: options.id }),
+        ...(options.join === undefined ? {} : { join: options.join }),
         debug: options.debugOperations,
         ...(options.thread === "worker" ? { machine: module } : { thread: "main", machine: (await import(module.href)).default }),
       });
-      console.log(`replica ${options.id} is up; ${options.thread} thread, process ${process.pid}`);
+      const metrics = await serveMetrics(replica, options);
+      // Before anybody is told: who is told may stop this process at once.
+      const retired = new Promise<void>((resolve) => replica.on("event", (event) => event.type === "retired" && resolve()));
+      const stopped = untilStopped(retired);
+      const name = options.join === undefined ? String(options.id) : `to join at ${options.join.ip} port ${options.join.port}`;
+      console.log(`replica ${name} is up; ${options.thread} thread, process ${process.pid}`);
+      if (metrics !== undefined) console.log(`metrics on ${metrics.address.host} port ${metrics.address.port}`);
       process.send?.({ type: "up" });
-      await untilStopped();
+      await stopped;
+      await metrics?.close();
       await replica.close();
     });
 };
+
+async function serveMetrics(replica: Replica, { metricsPort, metricsHost }: Options): Promise<MetricsServer | undefined> {
+  if (metricsPort === undefined) return undefined;
+  try {
+    const registry = await prometheusRegistry({ replicas: [replica] });
+    return await createMetricsServer({ registry, port: metricsPort, host: metricsHost });
+  } catch (error) {
+    // A replica whose operators can't see it is not started by mistake.
+    await replica.close();
+    throw error;
+  }
+}

@@ -76,6 +76,11 @@ function interfaceAddress(wanted: string | undefined, loopback: boolean, family:
   return family === 6 ? `${entry.address}%${named}` : entry.address;
 }
 
+/** The first address of a host. Rejects with ADDRESS_INVALID. */
+export async function lookUp(host: string): Promise<string> {
+  return (await addressesOf(host, "the change"))[0] as string;
+}
+
 async function addressesOf(host: string, label: string): Promise<string[]> {
   if (isIP(bare(host)) !== 0) return [host];
   try {

@@ -1,7 +1,7 @@
 /** The cluster file's content against the published schema; the schema is also where defaults come from. */
 import { readFileSync } from "node:fs";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
-import type { ClusterLimits, ClusterTiming } from "../config-types.js";
+import type { ClusterLimits, ClusterMode, ClusterTiming } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import { describeValue, suggestName } from "../options.js";
 
@@ -19,6 +19,7 @@ export interface ClusterFile {
   secretFile?: string;
   security?: "sealed" | "unsealed-for-benchmarks";
   datagramBytes?: "auto" | number;
+  mode?: ClusterMode;
   limits?: Partial<ClusterLimits>;
   timing?: Partial<ClusterTiming>;
 }
@@ -33,12 +34,15 @@ export interface CheckedClusterFile extends ClusterFile {
   network: NonNullable<ClusterFile["network"]> & { design: "unicast" | "multicast" | "serialized" };
   security: "sealed" | "unsealed-for-benchmarks";
   datagramBytes: "auto" | number;
+  mode: ClusterMode;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }
 
 /** Group sizes with a superquorum worth having; 1 is the unreplicated case. */
 const replicaCounts = [1, 3, 5, 7, 9];
+
+const LongestCheckpointEvery = 65_536;
 
 let compiled: ValidateFunction | undefined;
 
@@ -57,6 +61,19 @@ export function validateClusterFile(content: unknown, label: string): CheckedClu
   const spec = content as CheckedClusterFile;
   if (!replicaCounts.includes(spec.replicas.length)) {
     throw invalid(label, `"replicas" must list 3, 5, 7 or 9 replicas (or 1); it lists ${spec.replicas.length}.`);
+  }
+  spec.limits.checkpointEvery ??= Math.min(LongestCheckpointEvery, Math.floor(spec.limits.logEntries / 8));
+  if (spec.limits.checkpointEvery > spec.limits.logEntries / 4) {
+    throw invalid(
+      label,
+      `"limits.checkpointEvery" (${spec.limits.checkpointEvery}) must not exceed a quarter of "limits.logEntries" (${spec.limits.logEntries}): the log holds two intervals and what is not committed yet.`,
+    );
+  }
+  if (spec.timing.heartbeatMs > spec.timing.detectMs / 2) {
+    throw invalid(
+      label,
+      `"timing.heartbeatMs" (${spec.timing.heartbeatMs}) must not exceed half of "timing.detectMs" (${spec.timing.detectMs}).`,
+    );
   }
   if (spec.timing.syncMinMs > spec.timing.syncMaxMs) {
     throw invalid(label, `"timing.syncMinMs" (${spec.timing.syncMinMs}) must not exceed "timing.syncMaxMs" (${spec.timing.syncMaxMs}).`);

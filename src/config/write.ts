@@ -1,6 +1,6 @@
 /** Makes what a new cluster needs: cluster file, secret, clients' keys. */
 import { randomBytes, randomInt } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Cluster } from "../config-types.js";
 import { loadBinding } from "../data/load.js";
@@ -107,6 +107,27 @@ async function writeNew(file: string, text: string, mode = ownerOnly): Promise<v
       : `${file} can't be written (${(cause as Error).message}).`;
     throw new SquallError("INVALID_OPTION", problem, { cause });
   }
+}
+
+/**
+ * Puts these addresses in the place of a cluster file's replicas, all at once; the rest of the file stays as it is written. Rejects with
+ * CLUSTER_FILE_MISSING or CLUSTER_FILE_INVALID.
+ */
+export async function rewriteMembers(file: string, members: readonly { ip: string; port: number }[]): Promise<void> {
+  const target = path.resolve(file);
+  let text: string;
+  try {
+    text = await readFile(target, "utf8");
+  } catch (cause) {
+    throw new SquallError("CLUSTER_FILE_MISSING", `${target} can't be read (${(cause as Error).message}).`, { cause });
+  }
+  const list = `[\n${members.map(({ ip, port }) => `    ${JSON.stringify({ host: ip, port })}`).join(",\n")}\n  ]`;
+  // A list of flat objects: it ends with the first bracket that is not inside of a string.
+  const changed = text.replace(/("replicas"\s*:\s*)\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\]/, (_, key: string) => key + list);
+  validateClusterFile(JSON.parse(changed), target);
+  const fresh = `${target}.${randomBytes(4).toString("hex")}`;
+  await writeFile(fresh, changed, { mode: (await stat(target)).mode });
+  await rename(fresh, target);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The leader of a new view: START-VIEW until everybody has it, IN-VIEWs counted, the log it started with committed and answered. */
-import { MessageType } from "../data/binding.js";
+import { MessageType, Mode } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
 import { encodePosition, type PositionMessage } from "./messages.js";
 import type { Sync } from "./sync.js";
@@ -45,7 +45,7 @@ export class Announcer {
   onInView(nowUs: number, from: number, message: PositionMessage): void {
     const start = this.#starts.current;
     if (!start || start.view !== message.view) return;
-    if (start.end !== message.seqno || !equalBytes(message.hash, this.#context.data.hashAt(start.end))) {
+    if (start.end !== message.seqno || !equalBytes(message.hash, start.endHash)) {
       this.#host.fail(`replica ${from} entered view ${message.view} with another log`);
       return;
     }
@@ -68,7 +68,8 @@ export class Announcer {
     data.commitTo(end);
     this.#host.committed(nowUs);
     this.#sync.leader.announceCommit(nowUs);
-    data.answer(first, end);
+    // In LEADER views a commit answers by itself.
+    if (data.mode === Mode.Speculative) data.answer(first, end);
   }
 
   onTimer(nowUs: number): void {
@@ -101,7 +102,7 @@ export class InViewSender {
     const start = this.#starts.current;
     if (!start || start.view !== data.view || this.#context.leads) return;
     this.#resendUs = start.end > data.committed ? nowUs + this.#context.resendUs : Never;
-    const body = encodePosition({ view: start.view, seqno: start.end, hash: data.hashAt(start.end) });
+    const body = encodePosition({ view: start.view, seqno: start.end, hash: start.endHash });
     this.#context.send(this.#context.leaderOf(start.view), MessageType.InView, body);
   }
 

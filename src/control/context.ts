@@ -1,19 +1,29 @@
 /** What every part of the control plane shares: who we are, the group's size and timing, the data plane, and the guards. */
-import type { ClusterTiming } from "../config-types.js";
+import type { ClusterMode, ClusterTiming } from "../config-types.js";
 import { Guard, type MessageType } from "../data/binding.js";
 import type { DataPlane } from "./data-plane.js";
 import type { MergeRules } from "./merge.js";
 import { RowBytes } from "./messages.js";
+import type { ModeTuning } from "./mode.js";
 import { superquorum, tolerated } from "./quorums.js";
+import { BootIdBytes } from "./recovery-messages.js";
 
 export interface ControlPlaneConfig {
   replica: number;
   n: number;
   timing: ClusterTiming;
+  /** How views order operations. Default "adaptive". */
+  mode?: ClusterMode;
+  /** Test builds and tuning; see ModeTuning. */
+  modeTuning?: Partial<ModeTuning>;
   /** Bit mask of Guard; test builds only. */
   guardsOff?: number;
-  /** This replica's incarnation; 1 at bootstrap. */
-  incarnation?: number;
+  /** 16 bytes, random and new at each start of the process: a recovering replica knows fresh answers by it. */
+  bootId?: Uint8Array;
+  /** The configuration's number: each reconfiguration ends one and begins the next. Default 0. */
+  epoch?: number;
+  /** What the next merge is to end the epoch with; undefined: nothing. */
+  reconfiguration?: (nowUs: number) => { epoch: number; record: Uint8Array } | undefined;
   /** How long a leader that could merge waits for members that take part but are not complete yet. Default 1,500 us. */
   graceUs?: number;
   /** Rows or records in one message stop at this many bytes (a single larger record still travels). Default 64 KiB. */
@@ -38,12 +48,20 @@ export class Context {
   readonly syncEvery: number;
   readonly syncTimeoutUs: number;
   readonly resendUs: number;
+  readonly heartbeatUs: number;
+  readonly detectUs: number;
   readonly graceUs: number;
+  readonly epoch: number;
+  readonly reconfiguration: NonNullable<ControlPlaneConfig["reconfiguration"]>;
   readonly messageBytes: number;
   readonly maxRows: number;
-  readonly incarnation: number;
+  readonly bootId: Uint8Array;
+  /** This replica's; 1 at bootstrap. */
+  incarnation = 1;
   /** The crash vector: per replica, the highest incarnation known here. */
   vector: number[];
+  /** Per replica, the incarnation of this one that it said it knows of. */
+  readonly #known: number[];
   readonly #reconciliationTimeoutUs: number;
   readonly #guardsOff: number;
 
@@ -60,12 +78,16 @@ export class Context {
     this.syncEvery = config.timing.syncEvery;
     this.syncTimeoutUs = config.timing.syncTimeoutMs * 1000;
     this.resendUs = config.timing.resendMs * 1000;
+    this.heartbeatUs = config.timing.heartbeatMs * 1000;
+    this.detectUs = config.timing.detectMs * 1000;
     this.graceUs = config.graceUs ?? 1500;
+    this.epoch = config.epoch ?? 0;
+    this.reconfiguration = config.reconfiguration ?? (() => undefined);
     this.messageBytes = config.messageBytes ?? DefaultMessageBytes;
     this.maxRows = Math.max(1, Math.floor((this.messageBytes - HeadBytes) / RowBytes));
-    this.incarnation = config.incarnation ?? 1;
+    this.bootId = config.bootId ?? new Uint8Array(BootIdBytes);
     this.vector = new Array(config.n).fill(1);
-    this.vector[config.replica] = this.incarnation;
+    this.#known = new Array(config.n).fill(1);
     this.#reconciliationTimeoutUs = config.timing.reconciliationTimeoutMs * 1000;
     this.#guardsOff = config.guardsOff ?? 0;
   }
@@ -73,6 +95,33 @@ export class Context {
   /** Whether the guard is in force. */
   guard(bit: number): boolean {
     return (this.#guardsOff & bit) === 0;
+  }
+
+  /**
+   * `from` knows of this incarnation of this replica. True once f others know of a later one than this is: another process, which started
+   * without memory, has taken its place, and a merge may count this one no more.
+   */
+  superseded(from: number, incarnation: number): boolean {
+    this.#known[from] = Math.max(this.#known[from] as number, incarnation);
+    return this.f > 0 && this.#known.filter((known) => known > this.incarnation).length >= this.f;
+  }
+
+  /** This replica has lost its memory, and is another one from now on. */
+  reborn(incarnation: number): void {
+    this.incarnation = incarnation;
+    this.vector[this.replica] = incarnation;
+  }
+
+  /** Others' incarnations that somebody knows of; true if that was news. */
+  learn(vector: readonly number[]): boolean {
+    let news = false;
+    this.vector = this.vector.map((known, replica) => {
+      const told = vector[replica] ?? 0;
+      if (replica === this.replica || told <= known) return known;
+      news = true;
+      return told;
+    });
+    return news;
   }
 
   leaderOf(view: number): number {
@@ -99,12 +148,14 @@ export class Context {
     if (!this.guard(Guard.MergeThreshold)) threshold = "majorityOfAll";
     else if (!this.guard(Guard.MergeThresholdConstant)) threshold = "constant";
     const committedPrefix = this.guard(Guard.CommittedPrefix);
+    const followLastMode = this.guard(Guard.MergeMode);
     return {
       n: this.n,
+      followLastMode,
       highestViews: this.guard(Guard.MergeHighestViews),
       committedPrefix,
       threshold,
-      order: threshold === "majorityOfHighest" && committedPrefix ? "position" : "identity",
+      order: threshold === "majorityOfHighest" && committedPrefix && followLastMode ? "position" : "identity",
     };
   }
 

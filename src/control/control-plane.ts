@@ -1,19 +1,26 @@
 /**
- * The control plane of one replica: decides views, commits and merges. Pure: frames, time and the log's growth come in, verbs of the
- * DataPlane and frames go out; all times in microseconds.
- *
- * Every handler checks in the same order: form, status, view, role.
+ * The control plane of one replica: decides views, modes, commits and merges. Pure: frames, time, the log's growth and checkpoints come in,
+ * verbs of the DataPlane and frames go out; all times in microseconds.
  */
-import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
+import { Mode, ReplicaStatus } from "../data/binding.js";
 import { Announcer, InViewSender } from "./announce.js";
+import { CatchUp } from "./catch-up.js";
+import { Checkpoints } from "./checkpoints.js";
 import { Context, type ControlPlaneConfig } from "./context.js";
 import type { DataPlane } from "./data-plane.js";
-import { answerFetch } from "./fetch.js";
+import { Heartbeats } from "./heartbeat.js";
 import { Installer } from "./install.js";
-import * as messages from "./messages.js";
+import { LeaderView } from "./leader-view.js";
+import { MaxReplicas } from "./messages.js";
+import { ModePolicy } from "./mode.js";
+import { Receiver } from "./receiver.js";
 import { Reconciliation } from "./reconcile.js";
+import { Recovery, type RecoveryState } from "./recovery.js";
+import type { Snapshot } from "./snapshot.js";
+import { SnapshotFetch } from "./snapshot-fetch.js";
 import { Sync } from "./sync.js";
 import { type ViewStart, ViewStarts } from "./view-start.js";
+import { Views } from "./views.js";
 
 export type { ControlPlaneConfig } from "./context.js";
 
@@ -26,11 +33,16 @@ export interface ControlPlaneSnapshot {
   readonly syncPeriodUs: number;
   /** Views entered since the last commit: the time-outs grow with it. */
   readonly failedViews: number;
-  /** Leaders that stayed silent and have not been heard since; their views are skipped. */
+  /** Replicas that are silent, or whose views came to nothing; their views are skipped. */
   readonly silent: readonly number[];
+  /** Replicas that are silent. */
+  readonly unheard: readonly number[];
   /** Why the last reconciliation was started here; "" before the first, or when it was joined. */
   readonly lastReason: string;
   readonly failed: boolean;
+  readonly incarnation: number;
+  /** Where the recovery of a replica without memory stands; undefined once it takes part. */
+  readonly recovery: RecoveryState | undefined;
 }
 
 export class ControlPlane {
@@ -42,71 +54,119 @@ export class ControlPlane {
   readonly #inView: InViewSender;
   readonly #installer: Installer;
   readonly #reconciliation: Reconciliation;
-  readonly #silent = new Set<number>();
-  #failedViews = 0;
-  /** When the view under reconciliation is given up. */
-  #giveUpUs = Never;
-  #viewRequestUs = Number.NEGATIVE_INFINITY;
-  #lastReason = "";
+  readonly #heartbeats: Heartbeats;
+  readonly #policy: ModePolicy;
+  readonly #leaderView: LeaderView;
+  readonly #views: Views;
+  readonly #checkpoints: Checkpoints;
+  readonly #snapshots: SnapshotFetch;
+  readonly #receiver: Receiver;
+  readonly #recovery: Recovery;
   #failed = false;
+  #started = false;
+  #committedSeqno = 0;
+  /** When the control plane last ran. */
+  #ranUs = 0;
   /** The verbs may call back (a batch ends within one); such calls are not lost, what they bring is seen at the end. */
   #busy = false;
   #grewMeanwhile = false;
+  readonly #postponed: ((nowUs: number) => void)[] = [];
 
   /** Throws RangeError unless 0 <= replica < n and n is odd. */
   constructor(config: ControlPlaneConfig, data: DataPlane) {
     const { replica, n } = config;
-    if (!Number.isInteger(n) || n < 1 || n > messages.MaxReplicas || n % 2 === 0) throw new RangeError(`a group of ${n} replicas`);
+    if (!Number.isInteger(n) || n < 1 || n > MaxReplicas || n % 2 === 0) throw new RangeError(`a group of ${n} replicas`);
     if (!Number.isInteger(replica) || replica < 0 || replica >= n) throw new RangeError(`replica ${replica} of ${n}`);
     this.#data = data;
     this.#context = new Context(config, data);
+    const context = this.#context;
     const host = {
       reconcile: (nowUs: number, reason: string) => this.#startReconciliation(nowUs, reason),
       committed: (nowUs: number) => this.#committed(nowUs),
       installed: (nowUs: number, start: ViewStart) => this.#installed(nowUs, start),
       fail: (message: string) => this.#fail(message),
+      silent: (nowUs: number, silent: number) => this.#views.onSilent(nowUs, silent),
+      checkpoint: () => this.#checkpoints.newest,
+      restored: (nowUs: number, snapshot: Snapshot) => this.#restored(nowUs, snapshot),
+      requestView: (nowUs: number, from: number, view: number) => this.#views.request(nowUs, from, view),
+      returnToSpeculative: (nowUs: number) => this.#views.returnToSpeculative(nowUs),
+      chooseMode: (nowUs: number, view: number, last: Mode, participants: number) =>
+        this.#policy.choose(nowUs, last, participants, this.#views.wantsSpeculative(view)),
+      expectsMore: (heard: ReadonlySet<number>) => this.#expectsMore(heard),
     };
-    this.#sync = new Sync(this.#context, host);
-    this.#starts = new ViewStarts(this.#context);
-    this.#announcer = new Announcer(this.#context, this.#starts, this.#sync, host);
-    this.#inView = new InViewSender(this.#context, this.#starts);
-    this.#installer = new Installer(this.#context, host);
-    this.#reconciliation = new Reconciliation(this.#context, host);
+    this.#policy = new ModePolicy(config.mode ?? "adaptive", context.superquorum, config.modeTuning);
+    this.#heartbeats = new Heartbeats(context, host);
+    this.#leaderView = new LeaderView(context, this.#heartbeats, this.#policy, host);
+    this.#sync = new Sync(context, host, this.#leaderView);
+    this.#starts = new ViewStarts(context);
+    this.#announcer = new Announcer(context, this.#starts, this.#sync, host);
+    this.#inView = new InViewSender(context, this.#starts);
+    this.#checkpoints = new Checkpoints(context, host);
+    this.#snapshots = new SnapshotFetch(context);
+    this.#installer = new Installer(context, host, this.#snapshots);
+    this.#reconciliation = new Reconciliation(context, host, this.#snapshots);
+    const parts = {
+      heartbeats: this.#heartbeats,
+      policy: this.#policy,
+      sync: this.#sync,
+      starts: this.#starts,
+      installer: this.#installer,
+      announcer: this.#announcer,
+      inView: this.#inView,
+      reconciliation: this.#reconciliation,
+      leaderView: this.#leaderView,
+      checkpoints: this.#checkpoints,
+      snapshots: this.#snapshots,
+      catchUp: new CatchUp(context, host, this.#snapshots),
+    };
+    this.#recovery = new Recovery(context, host, this.#installer, this.#snapshots);
+    this.#views = new Views(context, parts);
+    this.#receiver = new Receiver(context, { ...parts, views: this.#views }, host);
   }
 
   get snapshot(): ControlPlaneSnapshot {
     return {
       leader: this.#context.leaderOf(this.#data.view),
       syncPeriodUs: this.#sync.leader.periodUs,
-      failedViews: this.#failedViews,
-      silent: [...this.#silent].sort((a, b) => a - b),
-      lastReason: this.#lastReason,
+      failedViews: this.#views.failedViews,
+      silent: this.#views.skipped,
+      unheard: this.#heartbeats.silent,
+      lastReason: this.#views.lastReason,
       failed: this.#failed,
+      incarnation: this.#context.incarnation,
+      recovery: this.#recovers ? this.#recovery.state : undefined,
     };
   }
 
   /** A control frame from replica `from`; `body` is only read during the call. False: malformed, or not this replica's role. */
   onFrame(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
     if (!Number.isInteger(from) || from < 0 || from >= this.#context.n || from === this.#context.replica) return false;
-    if (!this.#runs) return true;
     let applicable = true;
-    this.#enter(nowUs, () => {
-      this.#silent.delete(from);
-      applicable = this.#dispatch(nowUs, from, type, body);
-    });
+    if (this.#recovers) {
+      this.#enter(nowUs, () => {
+        applicable = this.#recovery.onFrame(nowUs, from, type, body);
+      });
+    } else if (this.#runs) {
+      this.#enter(nowUs, () => {
+        applicable = this.#receiver.onFrame(nowUs, from, type, body);
+      });
+    }
     return applicable;
   }
 
   onTimer(nowUs: number): void {
-    if (!this.#runs) return;
-    this.#enter(nowUs, () => {
-      this.#sync.onTimer(nowUs);
-      this.#inView.onTimer(nowUs);
-      this.#announcer.onTimer(nowUs);
-      this.#installer.onTimer(nowUs);
-      this.#reconciliation.onTimer(nowUs);
-      if (this.#data.status === ReplicaStatus.Reconciliation && nowUs >= this.#giveUpUs) this.#giveUp(nowUs);
-    });
+    if (this.#recovers) this.#enter(nowUs, () => this.#recovery.onTimer(nowUs));
+    else if (this.#runs) this.#enter(nowUs, () => this.#onTimers(nowUs));
+  }
+
+  /** A checkpoint was taken here, and its digest is known. */
+  onCheckpoint(nowUs: number, snapshot: Snapshot): void {
+    this.#enterOrPostpone(nowUs, (atUs) => this.#checkpoints.taken(atUs, snapshot));
+  }
+
+  /** The answer to DataPlane.verify, where that one put it off. */
+  onVerified(nowUs: number, snapshot: Snapshot, valid: boolean): void {
+    this.#enterOrPostpone(nowUs, (atUs) => this.#snapshots.onVerified(atUs, snapshot, valid));
   }
 
   /** A client misses the commit of the entry at `seqno` (0: of a request that is not in the log). */
@@ -114,42 +174,96 @@ export class ControlPlane {
     if (this.#runs) this.#enter(nowUs, () => this.#sync.onComplaint(nowUs, session, seqno));
   }
 
+  /** The group is to reconcile: the epoch is to end. Without effect unless the replica is in a view. */
+  reconfigure(nowUs: number): void {
+    if (this.#runs) this.#enter(nowUs, () => this.#startReconciliation(nowUs, "another configuration was asked for"));
+  }
+
   /** The log grew, or the replica was bootstrapped. */
   onProgress(nowUs: number): void {
     if (this.#busy) this.#grewMeanwhile = true;
-    else if (this.#runs) this.#enter(nowUs, () => this.#sync.onProgress(nowUs));
+    else if (this.#runs) this.#enter(nowUs, () => this.#grew(nowUs));
   }
 
   /** The log end from which onProgress must be called again; growth below it changes nothing here. */
   progressSeqno(): number {
-    return this.#sync.progressSeqno;
+    return this.#data.mode === Mode.Leader ? this.#leaderView.progressSeqno : this.#sync.progressSeqno;
   }
 
   /** When onTimer is due; Infinity while idle. */
   nextDeadlineUs(): number {
+    if (this.#recovers) return this.#recovery.deadlineUs;
     if (!this.#runs) return Never;
-    const { status } = this.#data;
-    if (status === ReplicaStatus.Normal) return Math.min(this.#sync.deadlineUs, this.#inView.deadlineUs, this.#announcer.deadlineUs);
-    return Math.min(this.#giveUpUs, this.#installer.deadlineUs, this.#reconciliation.deadlineUs);
+    if (!this.#started) return 0;
+    const common = Math.min(this.#heartbeats.deadlineUs, this.#views.deadlineUs, this.#snapshots.deadlineUs, this.#checkpoints.deadlineUs);
+    if (this.#data.status === ReplicaStatus.Normal) {
+      return Math.min(common, this.#leaderView.deadlineUs, this.#sync.deadlineUs, this.#inView.deadlineUs, this.#announcer.deadlineUs);
+    }
+    return Math.min(common, this.#installer.deadlineUs, this.#reconciliation.deadlineUs);
   }
 
-  /** RECOVERY serves nobody; the host bootstraps. */
+  #onTimers(nowUs: number): void {
+    this.#heartbeats.onTimer(nowUs);
+    this.#views.onTimer(nowUs);
+    this.#leaderView.onTimer(nowUs);
+    this.#sync.onTimer(nowUs);
+    this.#inView.onTimer(nowUs);
+    this.#announcer.onTimer(nowUs);
+    this.#installer.onTimer(nowUs);
+    this.#reconciliation.onTimer(nowUs);
+    this.#snapshots.onTimer(nowUs);
+    this.#checkpoints.onTimer(nowUs);
+  }
+
+  /** Without memory, and in no view yet. */
+  get #recovers(): boolean {
+    return !this.#failed && this.#data.status === ReplicaStatus.Recovery && this.#context.n > 1;
+  }
+
   get #runs(): boolean {
     const { status } = this.#data;
     return !this.#failed && (status === ReplicaStatus.Normal || status === ReplicaStatus.Reconciliation);
+  }
+
+  #enterOrPostpone(nowUs: number, action: (nowUs: number) => void): void {
+    if (this.#busy) this.#postponed.push(action);
+    else if (this.#runs || this.#recovers) this.#enter(nowUs, () => action(nowUs));
   }
 
   #enter(nowUs: number, action: () => void): void {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      this.#forgiveStall(nowUs);
+      if (this.#runs && !this.#started) this.#start(nowUs);
+      else if (this.#runs) this.#forgiveStall(nowUs);
       action();
-      if (this.#grewMeanwhile && this.#runs) this.#sync.onProgress(nowUs);
+      for (let next = this.#postponed.shift(); next; next = this.#postponed.shift()) if (!this.#failed) next(nowUs);
+      if (this.#runs) this.#settle(nowUs);
     } finally {
+      this.#ranUs = nowUs;
       this.#busy = false;
       this.#grewMeanwhile = false;
     }
+  }
+
+  /** What happened within the verbs is seen here. */
+  #settle(nowUs: number): void {
+    if (this.#grewMeanwhile) this.#grew(nowUs);
+    if (this.#data.committed > this.#committedSeqno) this.#committed(nowUs);
+    this.#views.skipSilent(nowUs);
+  }
+
+  #start(nowUs: number): void {
+    this.#started = true;
+    this.#heartbeats.start(nowUs);
+    this.#views.installed(nowUs);
+    this.#policy.entered(nowUs, this.#data.mode as Mode);
+    this.#leaderView.reset(nowUs);
+  }
+
+  #grew(nowUs: number): void {
+    this.#sync.onProgress(nowUs);
+    this.#leaderView.onProgress(nowUs);
   }
 
   /**
@@ -157,195 +271,53 @@ export class ControlPlane {
    * judged silent yet.
    */
   #forgiveStall(nowUs: number): void {
-    const lateUs = nowUs - this.nextDeadlineUs();
+    const lateUs = nowUs - Math.max(this.nextDeadlineUs(), this.#ranUs);
     if (lateUs <= this.#context.resendUs) return;
     this.#sync.forgive(lateUs);
-    this.#giveUpUs += lateUs;
-  }
-
-  #dispatch(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
-    switch (type) {
-      case MessageType.Sync:
-        return this.#onSync(nowUs, from, messages.decodeSync(body));
-      case MessageType.SyncReply:
-        return this.#onSyncReply(nowUs, from, messages.decodePosition(body));
-      case MessageType.Commit:
-        return this.#onCommit(nowUs, from, messages.decodePosition(body));
-      case MessageType.StartReconciliation:
-        return this.#onStartReconciliation(nowUs, from, messages.decodeStartReconciliation(body));
-      case MessageType.Reconcile:
-        return this.#onReconcile(nowUs, from, messages.decodeReconcile(body));
-      case MessageType.StartView:
-        return this.#onStartView(nowUs, from, messages.decodeStartView(body));
-      case MessageType.StartViewRequest:
-        return this.#onStartViewRequest(nowUs, from, messages.decodeStartViewRequest(body));
-      case MessageType.InView:
-        return this.#onInView(nowUs, from, messages.decodePosition(body));
-      case MessageType.Fetch:
-        return this.#onFetch(nowUs, from, messages.decodeFetch(body));
-      case MessageType.FetchReply:
-        return this.#onFetchReply(nowUs, from, messages.decodeFetchReply(body));
-      default:
-        return false;
-    }
-  }
-
-  #onSync(nowUs: number, from: number, message: messages.SyncMessage | undefined): boolean {
-    if (!message || from !== this.#context.leaderOf(message.view)) return false;
-    if (this.#isNormalIn(nowUs, from, message.view)) this.#sync.onSync(nowUs, message);
-    return true;
-  }
-
-  #onSyncReply(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) !== this.#context.replica) return false;
-    if (this.#isNormalIn(nowUs, from, message.view)) this.#sync.onSyncReply(nowUs, from, message);
-    return true;
-  }
-
-  #onCommit(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
-    if (!message || from !== this.#context.leaderOf(message.view)) return false;
-    // Of a view whose START-VIEW is not installed here nothing is known but this: the log may still have to change before it.
-    if (message.view > this.#data.lastNormalView) {
-      this.#requestView(nowUs, from, message.view);
-      if (this.#context.guard(Guard.CommitAcrossViews)) return true;
-    }
-    this.#sync.onCommit(nowUs, message);
-    return true;
-  }
-
-  #onStartReconciliation(nowUs: number, from: number, message: messages.StartReconciliationMessage | undefined): boolean {
-    if (!message) return false;
-    const { view, recovering } = message;
-    if (view > this.#data.view) this.#enterView(nowUs, view, true);
-    if (this.#data.status === ReplicaStatus.Normal) this.#starts.help(nowUs, from, view);
-    else if (view === this.#data.view) this.#reconciliation.onStart(nowUs, from, recovering);
-    return true;
-  }
-
-  #onReconcile(nowUs: number, from: number, message: messages.ReconcileMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) !== this.#context.replica) return false;
-    if (message.view > this.#data.view) this.#enterView(nowUs, message.view, true);
-    if (message.view < this.#data.view) return true;
-    if (this.#data.status === ReplicaStatus.Normal && this.#context.guard(Guard.MergeOnce)) {
-      this.#starts.sendTo(nowUs, from);
-      return true;
-    }
-    return this.#reconciliation.onReconcile(nowUs, from, message);
-  }
-
-  #onStartView(nowUs: number, from: number, message: messages.StartViewMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) === this.#context.replica) return false;
-    if (message.view < this.#data.view) return true;
-    if (message.view > this.#data.view) {
-      this.#enterView(nowUs, message.view, false);
-    } else if (this.#data.status === ReplicaStatus.Normal) {
-      // Installed already: once more would roll back what was answered since.
-      this.#inView.send(nowUs);
-      if (this.#context.guard(Guard.InstallOnce)) return true;
-      this.#enterView(nowUs, message.view, false);
-    }
-    return this.#installer.begin(nowUs, from, message);
-  }
-
-  #onStartViewRequest(nowUs: number, from: number, view: number | undefined): boolean {
-    if (view === undefined) return false;
-    if (view > this.#data.view) this.#requestView(nowUs, from, view);
-    else if (this.#data.status === ReplicaStatus.Normal) this.#starts.sendTo(nowUs, from);
-    else this.#reconciliation.sendStart(from);
-    return true;
-  }
-
-  #onInView(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) !== this.#context.replica) return false;
-    if (this.#isNormalIn(nowUs, from, message.view)) this.#announcer.onInView(nowUs, from, message);
-    return true;
-  }
-
-  #onFetch(nowUs: number, from: number, message: messages.FetchMessage | undefined): boolean {
-    if (!message) return false;
-    if (message.view > this.#data.view) this.#requestView(nowUs, from, message.view);
-    if (message.view === this.#data.view && this.#data.status === ReplicaStatus.Reconciliation) {
-      this.#reconciliation.onFetched(from);
-      if (from === this.#context.leaderOf(message.view)) this.#prolong(nowUs);
-    }
-    answerFetch(this.#context, from, message);
-    return true;
-  }
-
-  #onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
-    if (!message) return false;
-    const merged = this.#data.status === ReplicaStatus.Normal && this.#context.guard(Guard.MergeOnce);
-    if (message.view !== this.#data.view || merged) return true;
-    this.#prolong(nowUs);
-    const leads = this.#context.leads;
-    return leads ? this.#reconciliation.onFetchReply(nowUs, from, message) : this.#installer.onFetchReply(nowUs, from, message);
-  }
-
-  /** Whether a message of this view is for now. One of a view that is not installed here shows that its sender has it: asked for. */
-  #isNormalIn(nowUs: number, from: number, view: number): boolean {
-    const normal = this.#data.status === ReplicaStatus.Normal;
-    if (view > this.#data.view || (view === this.#data.view && !normal)) this.#requestView(nowUs, from, view);
-    return normal && view === this.#data.view;
-  }
-
-  #requestView(nowUs: number, from: number, view: number): void {
-    if (nowUs - this.#viewRequestUs < this.#context.resendUs) return;
-    this.#viewRequestUs = nowUs;
-    this.#context.send(from, MessageType.StartViewRequest, messages.encodeStartViewRequest(view));
+    this.#views.forgive(lateUs);
+    this.#heartbeats.forgive(lateUs);
   }
 
   #startReconciliation(nowUs: number, reason: string): void {
-    if (this.#data.status !== ReplicaStatus.Normal || this.#failed) return;
-    this.#lastReason = reason;
-    this.#enterView(nowUs, this.#nextView(), true);
+    if (this.#data.status === ReplicaStatus.Normal && !this.#failed) this.#views.start(nowUs, reason);
   }
 
-  /** The next view whose leader is not known to be silent. */
-  #nextView(): number {
-    const { n } = this.#context;
-    for (let view = this.#data.view + 1; view < this.#data.view + n; view++) {
-      if (!this.#silent.has(this.#context.leaderOf(view))) return view;
+  /** Whether waiting for more replicas than `heard` can keep the next view SPECULATIVE. */
+  #expectsMore(heard: ReadonlySet<number>): boolean {
+    const { n, replica: self, superquorum } = this.#context;
+    if (!this.#policy.adaptive || heard.size + 1 >= superquorum) return false;
+    for (let replica = 0; replica < n; replica++) {
+      if (replica !== self && !heard.has(replica) && !this.#heartbeats.isSilent(replica)) return true;
     }
-    return this.#data.view + 1;
+    return false;
   }
 
-  #enterView(nowUs: number, view: number, announce: boolean): void {
-    this.#data.freeze(view);
-    this.#installer.cancel();
-    this.#announcer.stop();
-    this.#inView.stop();
-    this.#giveUpUs = nowUs + this.#context.reconciliationTimeoutUs(this.#failedViews);
-    this.#failedViews++;
-    this.#reconciliation.enter(nowUs, view, announce);
-  }
-
-  /** No START-VIEW in time. Without f others in this view its leader isn't to blame, and a higher view would only disturb them later. */
-  #giveUp(nowUs: number): void {
-    if (this.#reconciliation.heard.size < this.#context.f) {
-      this.#giveUpUs = nowUs + this.#context.reconciliationTimeoutUs(this.#failedViews);
-      return;
-    }
-    if (!this.#context.leads) this.#silent.add(this.#context.leaderOf(this.#data.view));
-    this.#lastReason = `view ${this.#data.view} did not start in time`;
-    this.#enterView(nowUs, this.#nextView(), true);
-  }
-
-  /** Logs are being exchanged: no reason to give up the view yet. */
-  #prolong(nowUs: number): void {
-    this.#giveUpUs = Math.max(this.#giveUpUs, nowUs + this.#context.reconciliationTimeoutUs(0));
+  #restored(nowUs: number, snapshot: Snapshot): void {
+    this.#snapshots.discard();
+    this.#checkpoints.adopted(snapshot);
+    this.#committed(nowUs);
   }
 
   #installed(nowUs: number, start: ViewStart): void {
-    this.#giveUpUs = Never;
+    if (!this.#started) {
+      this.#start(nowUs);
+      this.#data.event({ type: "recovered", incarnation: this.#context.incarnation });
+    }
+    this.#snapshots.stop();
+    this.#checkpoints.settle(nowUs);
+    this.#views.installed(nowUs);
+    this.#policy.entered(nowUs, start.mode as Mode);
     this.#starts.installed(nowUs, start);
     this.#sync.reset(nowUs);
+    this.#leaderView.reset(nowUs);
     if (this.#context.leads) this.#announcer.start(nowUs);
     else this.#inView.send(nowUs);
   }
 
   #committed(nowUs: number): void {
+    this.#committedSeqno = this.#data.committed;
     this.#sync.onCommitted(nowUs);
-    if (this.#data.status === ReplicaStatus.Normal) this.#failedViews = 0;
+    this.#views.committed();
   }
 
   #fail(message: string): void {

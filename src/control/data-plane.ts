@@ -1,12 +1,23 @@
+import type { RecoveryCode } from "./recovery.js";
+import type { Snapshot } from "./snapshot.js";
+
 /** What the control plane asks of the data plane: few verbs, all synchronous. The native engine and the tests implement it. */
 export interface DataPlane {
+  /** undefined: this replica belongs to no life yet. */
+  readonly lifeId: Uint8Array | undefined;
   readonly view: number;
   readonly lastNormalView: number; // v_l
   readonly status: number; // ReplicaStatus
   readonly mode: number;
   readonly logEnd: number;
   readonly committed: number;
-  hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0
+  /** Entries at or below it are gone. */
+  readonly logBase: number;
+  /** Most entries the log holds. */
+  readonly logEntries: number;
+  /** How late the host's last timer came. */
+  readonly loopDelayUs: number;
+  hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0; of logBase and above
   /** 48 bytes an entry for [from, to]: summary hash 32, session 8, request number 8. */
   suffixRows(from: number, to: number): Uint8Array;
   record(seqno: number): Uint8Array;
@@ -15,11 +26,49 @@ export interface DataPlane {
   freeze(view: number): void;
   /** Rolls the machine back above keepTo, then installs (see NativeReplicaEngine.install). */
   install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void;
+  /**
+   * Installs the snapshot's state and behind it `records`, in one step: RECONCILIATION only. False: the snapshot does not fit its
+   * session table or the machine, and the replica has failed.
+   */
+  installSnapshot(view: number, mode: number, snapshot: Snapshot, records: Uint8Array[]): boolean;
+  /**
+   * The snapshot takes the place of log and state: in RECOVERY, or NORMAL in a LEADER view with logEnd <= its seqno. False as above.
+   */
+  restore(snapshot: Snapshot): boolean;
+  /** RECOVERY: takes the life that was learned. False: another status. */
+  setLife(lifeId: Uint8Array): boolean;
+  /** RECOVERY: appends entries known to be committed, executes and commits them. False: the log has no room for all of them. */
+  appendCommitted(records: Uint8Array[]): boolean;
+  /** Whether the snapshot has its digest; undefined: ControlPlane.onVerified will tell. */
+  verify(snapshot: Snapshot): boolean | undefined;
+  /** Forgets entries up to here, all of them committed and executed. */
+  truncate(seqno: number): void;
   /** Commits, with the machine's commit upcall. */
   commitTo(seqno: number): void;
+  /**
+   * LEADER views, at the leader: tells a backup (-1: all) the committed seqno and the log's end; one that lacks entries says so and is
+   * sent them.
+   */
+  prepareAgain(to: number): void;
+  /** LEADER views, at the leader: PrepareStats.Columns numbers a replica. */
+  prepareStats(): ArrayLike<number>;
   answer(fromSeqno: number, toSeqno: number): void;
   send(to: number, type: number, body: Uint8Array): void; // to: replica index, -1: all others
   /** A broken invariant: the replica stops loudly. */
   fail(message: string): void;
-  count(counter: "reconciliations" | "syncs"): void;
+  /** For operators. */
+  event(event: ControlEvent): void;
+  count(counter: ControlCounter): void;
 }
+
+export type ControlCounter = "reconciliations" | "syncs" | "modeSwitches";
+
+export type ControlEvent =
+  /** The own state at a checkpoint is not that of these replicas, and no f+1 agree on another. */
+  | { type: "state-differs"; seqno: number; peers: number[] }
+  /** The own state at a checkpoint is not that of f+1 others: the replica fails. */
+  | { type: "diverged"; seqno: number; message: string }
+  /** A recovery has got so far. */
+  | { type: "recovery-progress"; code: RecoveryCode; reason: string }
+  /** It has ended: the replica takes part again, as this incarnation. */
+  | { type: "recovered"; incarnation: number };

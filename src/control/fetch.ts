@@ -14,7 +14,7 @@ export function answerFetch(context: Context, from: number, message: FetchMessag
   if (what === FetchWhat.Rows) {
     const range = message.ranges[0] as FetchRange;
     const to = Math.min(range.to, end, range.from + context.maxRows - 1);
-    if (to < range.from) return;
+    if (to < range.from || range.from <= data.logBase) return;
     const rows = data.suffixRows(range.from, to);
     context.send(from, MessageType.FetchReply, encodeFetchReply({ view, what: FetchWhat.Rows, from: range.from, rows }));
     return;
@@ -27,6 +27,8 @@ function collect(context: Context, ranges: readonly FetchRange[], end: number): 
   const records: FetchedRecord[] = [];
   let bytes = 0;
   for (const range of ranges) {
+    // Whoever asks for what is forgotten finds out that nothing comes.
+    if (range.from <= context.data.logBase) continue;
     for (let seqno = range.from; seqno <= Math.min(range.to, end); seqno++) {
       const record = context.data.record(seqno);
       bytes += record.length + 12;

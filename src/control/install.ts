@@ -1,9 +1,11 @@
 /** Installing a START-VIEW: rows compared with the own log, what is missing fetched, then one step into the new view. */
-import { MessageType } from "../data/binding.js";
+import { Guard, MessageType } from "../data/binding.js";
 import { type Context, MaxSuffixEntries } from "./context.js";
 import { hashKey, type LogRow, RecordPool, recordOf } from "./log-rows.js";
-import { encodeFetch, type FetchReplyMessage, FetchWhat, type StartViewMessage } from "./messages.js";
+import { encodeFetch, type FetchReplyMessage, FetchWhat, HashBytes, RowBytes, type StartViewMessage } from "./messages.js";
 import { RemoteLog } from "./remote-log.js";
+import { type Snapshot, snapshotHash } from "./snapshot.js";
+import type { SnapshotFetch } from "./snapshot-fetch.js";
 import type { ViewStart } from "./view-start.js";
 
 const Never = Number.POSITIVE_INFINITY;
@@ -11,6 +13,9 @@ const Never = Number.POSITIVE_INFINITY;
 export interface InstallHost {
   /** The view's log is in place; status is NORMAL. */
   installed(nowUs: number, start: ViewStart): void;
+  /** The replica's state was replaced by this snapshot. */
+  restored(nowUs: number, snapshot: Snapshot): void;
+  requestView(nowUs: number, from: number, view: number): void;
   fail(message: string): void;
 }
 
@@ -29,25 +34,51 @@ export function installRows(
     return;
   }
   const records = rows.filter((row) => row.seqno > common).map((row) => recordOf(data, row));
+  const { mode } = data;
   data.install(start.view, start.mode, common, records);
-  const last = rows.at(-1);
-  if (last && hashKey(data.hashAt(start.end)) !== last.key) {
+  finish(context, host, nowUs, start, mode);
+}
+
+/** The same where the own log does not reach the view's: `rows` are the entries above the snapshot. */
+export function installSnapshot(
+  context: Context,
+  host: InstallHost,
+  nowUs: number,
+  start: ViewStart,
+  snapshot: Snapshot,
+  rows: readonly LogRow[],
+): void {
+  const { data } = context;
+  const records = rows.map((row) => recordOf(data, row));
+  const { mode } = data;
+  if (!data.installSnapshot(start.view, start.mode, snapshot, records)) return;
+  host.restored(nowUs, snapshot);
+  finish(context, host, nowUs, start, mode);
+}
+
+function finish(context: Context, host: InstallHost, nowUs: number, start: ViewStart, modeBefore: number): void {
+  const { data } = context;
+  if (start.end >= data.logBase && hashKey(data.hashAt(start.end)) !== hashKey(start.endHash)) {
     host.fail(`the log of view ${start.view} has another summary hash after it was installed`);
     return;
   }
-  context.vector = context.vector.map((known, replica) => Math.max(known, start.maxVector[replica] as number));
+  if (context.guard(Guard.AdoptVector)) context.learn(start.maxVector);
   data.count("reconciliations");
+  if (modeBefore !== start.mode) data.count("modeSwitches");
   host.installed(nowUs, start);
 }
 
 interface Installation {
-  start: ViewStart;
-  log: RemoteLog;
+  message: StartViewMessage;
+  /** undefined while the snapshot that comes before it is fetched. */
+  log: RemoteLog | undefined;
+  snapshot: Snapshot | undefined;
   /** Whom to fetch from; `spare` sent the START-VIEW too. */
   source: number;
   spare: number;
   fetchUs: number;
   unanswered: number;
+  triedBoth: boolean;
 }
 
 const TriesPerSource = 3;
@@ -55,11 +86,17 @@ const TriesPerSource = 3;
 export class Installer {
   readonly #context: Context;
   readonly #host: InstallHost;
+  readonly #snapshots: SnapshotFetch;
   #running: Installation | undefined;
 
-  constructor(context: Context, host: InstallHost) {
+  constructor(context: Context, host: InstallHost, snapshots: SnapshotFetch) {
     this.#context = context;
     this.#host = host;
+    this.#snapshots = snapshots;
+  }
+
+  get running(): boolean {
+    return this.#running !== undefined;
   }
 
   cancel(): void {
@@ -69,40 +106,50 @@ export class Installer {
   /** The caller has frozen the log for this view. False: malformed. */
   begin(nowUs: number, from: number, message: StartViewMessage): boolean {
     const { data } = this.#context;
-    if (this.#running?.start.view === message.view) {
+    if (this.#running?.message.view === message.view) {
       this.#running.spare = from;
       return true;
     }
-    const low = data.committed;
-    if (message.minVector.length !== this.#context.n || message.end - Math.min(low, message.base) > MaxSuffixEntries) return false;
-    if (message.end < low) {
-      this.#host.fail(`view ${message.view} starts with ${message.end} entries, but ${low} are committed`);
+    const { committed } = data;
+    if (message.minVector.length !== this.#context.n || message.end - Math.min(committed, message.base) > MaxSuffixEntries) return false;
+    if (message.end < committed) {
+      this.#host.fail(`view ${message.view} starts with ${message.end} entries, but ${committed} are committed`);
       return true;
     }
-    const { rows, ...start } = message;
-    const log = new RemoteLog(data, new RecordPool(data), low, message.end);
-    if (!log.addRows(message.base + 1, rows)) return false;
-    const hashAtLow = this.#hashAt(message, low);
-    if (hashAtLow !== undefined && hashAtLow !== hashKey(data.hashAt(low))) {
-      this.#host.fail(`view ${message.view} conflicts with the committed entry ${low}`);
+    const hashAtCommitted = hashAt(message, committed);
+    if (hashAtCommitted !== undefined && hashAtCommitted !== hashKey(data.hashAt(committed))) {
+      this.#host.fail(`view ${message.view} conflicts with the committed entry ${committed}`);
       return true;
     }
-    this.#running = { start, log, source: from, spare: from, fetchUs: Never, unanswered: 0 };
+    const running: Installation = {
+      message,
+      log: undefined,
+      snapshot: undefined,
+      source: from,
+      spare: from,
+      fetchUs: Never,
+      unanswered: 0,
+      triedBoth: false,
+    };
+    // Above the committed entries the logs may be known to be equal, too.
+    const shared =
+      message.base > committed && message.base <= data.logEnd && hashAt(message, message.base) === hashKey(data.hashAt(message.base));
+    const low = shared ? message.base : committed;
+    if (message.logBase > low) {
+      this.#running = running;
+      this.#snapshots.start(nowUs, [from], message.logBase, (doneUs, snapshot) => this.#staged(doneUs, running, snapshot));
+      return true;
+    }
+    if (!this.#lineUp(running, low, data.hashAt(low))) return false;
+    this.#running = running;
     this.#advance(nowUs);
     return true;
-  }
-
-  /** The message's summary hash at `seqno`, if it shows it. */
-  #hashAt(message: StartViewMessage, seqno: number): string | undefined {
-    if (seqno === message.base) return hashKey(message.baseHash);
-    const at = (seqno - message.base - 1) * 48;
-    return at >= 0 && at < message.rows.length ? hashKey(message.rows.subarray(at, at + 32)) : undefined;
   }
 
   /** False: records that do not belong to the log. */
   onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
     const running = this.#running;
-    if (running?.start.view !== message.view || from !== running.source) return true;
+    if (!running?.log || running.message.view !== message.view || from !== running.source) return true;
     running.unanswered = 0;
     const fits =
       message.what === FetchWhat.Rows ? running.log.addRows(message.from, message.rows) : running.log.addRecords(message.records);
@@ -113,9 +160,16 @@ export class Installer {
   onTimer(nowUs: number): void {
     const running = this.#running;
     if (!running || nowUs < running.fetchUs) return;
-    if (++running.unanswered >= TriesPerSource && running.spare !== running.source) {
+    if (++running.unanswered >= TriesPerSource) {
+      if (running.triedBoth || running.spare === running.source) {
+        // They may have forgotten what is asked for; a new START-VIEW tells.
+        this.#running = undefined;
+        this.#host.requestView(nowUs, running.spare, running.message.view);
+        return;
+      }
       running.source = running.spare;
       running.unanswered = 0;
+      running.triedBoth = true;
     }
     this.#advance(nowUs);
   }
@@ -124,17 +178,55 @@ export class Installer {
     return this.#running?.fetchUs ?? Never;
   }
 
+  #staged(nowUs: number, running: Installation, snapshot: Snapshot): void {
+    if (this.#running !== running) return;
+    const { data } = this.#context;
+    const { message } = running;
+    const shown = hashAt(message, snapshot.seqno);
+    if (shown !== undefined && shown !== hashKey(snapshotHash(snapshot))) {
+      this.#host.fail(`view ${message.view} conflicts with the snapshot at ${snapshot.seqno}`);
+      return;
+    }
+    // A COMMIT that came meanwhile may have made it superfluous.
+    const needed = snapshot.seqno > data.committed;
+    const low = needed ? snapshot.seqno : data.committed;
+    running.snapshot = needed ? snapshot : undefined;
+    if (this.#lineUp(running, low, needed ? snapshotHash(snapshot) : data.hashAt(low))) this.#advance(nowUs);
+    else this.#running = undefined;
+  }
+
+  #lineUp(running: Installation, low: number, anchor: Uint8Array): boolean {
+    const { data } = this.#context;
+    const { message } = running;
+    running.log = new RemoteLog(data, new RecordPool(data), low, Math.max(low, message.end), anchor);
+    return running.log.addRows(message.base + 1, message.rows);
+  }
+
   #advance(nowUs: number): void {
-    const running = this.#running as Installation;
-    const missing = running.log.missing();
+    const running = this.#running as Installation & { log: RemoteLog };
+    const { message, log, snapshot } = running;
+    const missing = log.missing();
     if (missing) {
       running.fetchUs = nowUs + this.#context.resendUs;
-      this.#context.send(running.source, MessageType.Fetch, encodeFetch({ view: running.start.view, ...missing }));
+      this.#context.send(running.source, MessageType.Fetch, encodeFetch({ view: message.view, ...missing }));
+      return;
+    }
+    const { data } = this.#context;
+    if (snapshot && data.committed >= snapshot.seqno) {
+      this.#staged(nowUs, running, snapshot);
       return;
     }
     this.#running = undefined;
-    const { log, start } = running;
+    const { rows: _rows, logBase: _logBase, ...start } = message;
+    if (snapshot) installSnapshot(this.#context, this.#host, nowUs, start, snapshot, log.rows);
     // A COMMIT may have come meanwhile; what it committed is part of both logs.
-    installRows(this.#context, this.#host, nowUs, start, log.rows, log.common);
+    else installRows(this.#context, this.#host, nowUs, start, log.rows, log.common);
   }
+}
+
+/** The message's summary hash at `seqno`, if it shows it. */
+function hashAt(message: StartViewMessage, seqno: number): string | undefined {
+  if (seqno === message.base) return hashKey(message.baseHash);
+  const at = (seqno - message.base - 1) * RowBytes;
+  return at >= 0 && at < message.rows.length ? hashKey(message.rows.subarray(at, at + HashBytes)) : undefined;
 }

@@ -70,10 +70,11 @@ export class RecordPool {
     this.#indexedFrom = data.logEnd;
   }
 
-  /** Makes sure that own entries above `low` are found. */
+  /** Makes sure that own entries above `low` are found, as far as there are any. */
   index(low: number): void {
-    for (const row of ownRows(this.#data, low, this.#indexedFrom)) this.#remember(row.operation, row.seqno);
-    this.#indexedFrom = Math.min(this.#indexedFrom, low);
+    const from = Math.max(low, this.#data.logBase);
+    for (const row of ownRows(this.#data, from, this.#indexedFrom)) this.#remember(row.operation, row.seqno);
+    this.#indexedFrom = Math.min(this.#indexedFrom, from);
   }
 
   add(row: LogRow, record: Uint8Array): void {

@@ -36,6 +36,8 @@ export interface MergeResult<Row extends MergeRow> {
 /** Rules that only a test build switches off. */
 export interface MergeRules {
   n: number;
+  /** The merge follows the mode of v_l; else that of the new view. */
+  followLastMode: boolean;
   /** Only the logs with the highest v_l are merged. */
   highestViews: boolean;
   /** Start with the longest committed prefix. */
@@ -50,7 +52,7 @@ export interface MergeRules {
 }
 
 export function mergeRules(n: number): MergeRules {
-  return { n, highestViews: true, committedPrefix: true, threshold: "majorityOfHighest", order: "position" };
+  return { n, followLastMode: true, highestViews: true, committedPrefix: true, threshold: "majorityOfHighest", order: "position" };
 }
 
 function thresholdOf(rules: MergeRules, highest: number, all: number): number {
@@ -59,19 +61,29 @@ function thresholdOf(rules: MergeRules, highest: number, all: number): number {
   return Math.floor(highest / 2) + 1;
 }
 
-/** `base` is the seqno below the first row of every log, and at most the committed seqno of each. */
-export function merge<Row extends MergeRow>(base: number, logs: readonly MergeLog<Row>[], rules: MergeRules): MergeResult<Row> {
+/** K: the logs of the highest last normal view, by replica. Their mode is that view's. */
+export function highestLogs<Log extends MergeLog<MergeRow>>(logs: readonly Log[], rules: MergeRules): Log[] {
   const sorted = [...logs].sort((a, b) => a.replica - b.replica);
   const lastView = Math.max(...sorted.map((log) => log.lastNormalView));
-  const highest = rules.highestViews ? sorted.filter((log) => log.lastNormalView === lastView) : sorted;
+  return rules.highestViews ? sorted.filter((log) => log.lastNormalView === lastView) : sorted;
+}
+
+/** `base` is the seqno below the first row of every log, and at most the committed seqno of each. `newMode`: that of the new view. */
+export function merge<Row extends MergeRow>(
+  base: number,
+  logs: readonly MergeLog<Row>[],
+  rules: MergeRules,
+  newMode: number = Mode.Speculative,
+): MergeResult<Row> {
+  const highest = highestLogs(logs, rules);
   const replicas = highest.map((log) => log.replica);
 
-  if (highest[0]?.mode === Mode.Leader) {
+  if ((rules.followLastMode ? highest[0]?.mode : newMode) === Mode.Leader) {
     const longest = highest.reduce((best, log) => (log.rows.length > best.rows.length ? log : best));
     return { kept: [...longest.rows], appended: [], highest: replicas };
   }
 
-  const threshold = thresholdOf(rules, highest.length, sorted.length);
+  const threshold = thresholdOf(rules, highest.length, logs.length);
   const kept: Row[] = [];
   if (rules.committedPrefix) {
     const ahead = highest.reduce((best, log) => (log.committed > best.committed ? log : best), highest[0] as MergeLog<Row>);

@@ -1,7 +1,8 @@
 /**
- * Bodies of the control messages (docs/wire-messages.md). Integers are little-endian; a 64-bit number travels as two unsigned
- * words and is exact up to 2^53. Decoders return undefined for anything that is not exactly one well-formed message.
+ * Bodies of the messages of synchronization and reconciliation (docs/wire-messages.md). Decoders return undefined for anything that is
+ * not exactly one well-formed message.
  */
+import { Reader, Writer } from "./codec.js";
 
 export const HashBytes = 32;
 /** A row of a log suffix: summary hash 32, session 8, request number 8. */
@@ -27,6 +28,8 @@ export interface StartReconciliationMessage {
   incarnation: number;
   /** A recovering replica's message triggers a reconciliation and is not counted in its quorum. */
   recovering: boolean;
+  /** Per replica, the highest incarnation the sender knows. */
+  vector: number[];
 }
 
 export interface ReconcileMessage {
@@ -34,6 +37,8 @@ export interface ReconcileMessage {
   lastNormalView: number;
   mode: number;
   incarnation: number;
+  /** Entries at or below it are gone from the sender's log. */
+  base: number;
   committed: number;
   committedHash: Uint8Array;
   end: number;
@@ -48,9 +53,14 @@ export interface StartViewMessage {
   mode: number;
   /** Bit r: replica r's log was merged. */
   mask: number;
+  /** Entries at or below it are gone from the sender's log. */
+  logBase: number;
+  /** The rows start behind it. */
   base: number;
   baseHash: Uint8Array;
+  /** Length of the log the view starts with, and its summary hash. */
   end: number;
+  endHash: Uint8Array;
   /** Per replica, minimum and maximum of the members' crash vectors. */
   minVector: number[];
   maxVector: number[];
@@ -76,99 +86,6 @@ export type FetchReplyMessage =
   | { view: number; what: typeof FetchWhat.Rows; from: number; rows: Uint8Array }
   | { view: number; what: typeof FetchWhat.Records; records: FetchedRecord[] };
 
-const TwoTo32 = 0x1_0000_0000;
-
-class Writer {
-  readonly #bytes: Buffer;
-  #at = 0;
-  constructor(size: number) {
-    this.#bytes = Buffer.alloc(size);
-  }
-  u8(value: number): this {
-    this.#at = this.#bytes.writeUInt8(value, this.#at);
-    return this;
-  }
-  u16(value: number): this {
-    this.#at = this.#bytes.writeUInt16LE(value, this.#at);
-    return this;
-  }
-  u32(value: number): this {
-    this.#at = this.#bytes.writeUInt32LE(value, this.#at);
-    return this;
-  }
-  u64(value: number): this {
-    return this.u32(value % TwoTo32).u32(Math.floor(value / TwoTo32));
-  }
-  bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#at);
-    this.#at += value.length;
-    return this;
-  }
-  vector(values: readonly number[]): this {
-    for (const value of values) this.u32(value);
-    return this;
-  }
-  done(): Uint8Array {
-    return this.#bytes;
-  }
-}
-
-/** Reads past the end give 0 and make `ok` false, so that decoders check once. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-  ok = true;
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-  #take(size: number): number {
-    if (!this.ok || size > this.#bytes.length - this.#at) {
-      this.ok = false;
-      return -1;
-    }
-    const at = this.#at;
-    this.#at += size;
-    return at;
-  }
-  u8(): number {
-    const at = this.#take(1);
-    return at < 0 ? 0 : this.#view.getUint8(at);
-  }
-  u16(): number {
-    const at = this.#take(2);
-    return at < 0 ? 0 : this.#view.getUint16(at, true);
-  }
-  u32(): number {
-    const at = this.#take(4);
-    return at < 0 ? 0 : this.#view.getUint32(at, true);
-  }
-  /** A number that a double cannot hold exactly is malformed. */
-  u64(): number {
-    const low = this.u32();
-    const high = this.u32();
-    if (high >= 0x20_0000) this.ok = false;
-    return this.ok ? high * TwoTo32 + low : 0;
-  }
-  zero(size: number): void {
-    for (let i = 0; i < size; i++) if (this.u8() !== 0) this.ok = false;
-  }
-  /** A copy: the frame's bytes are only lent. (Not slice(): a Buffer's does not copy.) */
-  bytes(size: number): Uint8Array {
-    const at = this.#take(size);
-    return at < 0 ? new Uint8Array(0) : new Uint8Array(this.#bytes.subarray(at, at + size));
-  }
-  vector(n: number): number[] {
-    const values: number[] = [];
-    for (let i = 0; i < n && this.ok; i++) values.push(this.u32());
-    return values;
-  }
-  finish<T>(message: T): T | undefined {
-    return this.ok && this.#at === this.#bytes.length ? message : undefined;
-  }
-}
-
 export function encodeSync(m: SyncMessage): Uint8Array {
   return new Writer(16).u64(m.view).u64(m.seqno).done();
 }
@@ -188,10 +105,13 @@ export function decodePosition(body: Uint8Array): PositionMessage | undefined {
 }
 
 export function encodeStartReconciliation(m: StartReconciliationMessage): Uint8Array {
-  return new Writer(16)
+  return new Writer(16 + 4 * m.vector.length)
     .u64(m.view)
     .u32(m.incarnation)
     .u8(m.recovering ? 1 : 0)
+    .u8(m.vector.length)
+    .u16(0)
+    .vector(m.vector)
     .done();
 }
 
@@ -200,9 +120,10 @@ export function decodeStartReconciliation(body: Uint8Array): StartReconciliation
   const view = r.u64();
   const incarnation = r.u32();
   const recovering = r.u8();
-  r.zero(3);
-  if (recovering > 1) r.ok = false;
-  return r.finish({ view, incarnation, recovering: recovering === 1 });
+  const n = r.u8();
+  r.zero(2);
+  if (recovering > 1 || n === 0 || n > MaxReplicas) r.ok = false;
+  return r.finish({ view, incarnation, recovering: recovering === 1, vector: r.vector(n) });
 }
 
 export function encodeStartViewRequest(view: number): Uint8Array {
@@ -215,13 +136,14 @@ export function decodeStartViewRequest(body: Uint8Array): number | undefined {
 }
 
 export function encodeReconcile(m: ReconcileMessage): Uint8Array {
-  return new Writer(76 + 4 * m.vector.length + m.rows.length)
+  return new Writer(84 + 4 * m.vector.length + m.rows.length)
     .u64(m.view)
     .u64(m.lastNormalView)
     .u8(m.mode)
     .u8(m.vector.length)
     .u16(0)
     .u32(m.incarnation)
+    .u64(m.base)
     .u64(m.committed)
     .bytes(m.committedHash)
     .u64(m.end)
@@ -239,26 +161,30 @@ export function decodeReconcile(body: Uint8Array): ReconcileMessage | undefined 
   const n = r.u8();
   r.zero(2);
   const incarnation = r.u32();
+  const base = r.u64();
   const committed = r.u64();
   const committedHash = r.bytes(HashBytes);
   const end = r.u64();
   const count = r.u32();
-  if (n === 0 || n > MaxReplicas || mode > 1 || end < committed || count > end - committed || lastNormalView >= view) r.ok = false;
+  if (n === 0 || n > MaxReplicas || mode > 1 || end < committed || base > committed || count > end - committed || lastNormalView >= view)
+    r.ok = false;
   const vector = r.vector(n);
   const rows = r.bytes(count * RowBytes);
-  return r.finish({ view, lastNormalView, mode, incarnation, committed, committedHash, end, vector, rows });
+  return r.finish({ view, lastNormalView, mode, incarnation, base, committed, committedHash, end, vector, rows });
 }
 
 export function encodeStartView(m: StartViewMessage): Uint8Array {
-  return new Writer(68 + 8 * m.minVector.length + m.rows.length)
+  return new Writer(108 + 8 * m.minVector.length + m.rows.length)
     .u64(m.view)
     .u8(m.mode)
     .u8(m.minVector.length)
     .u16(0)
     .u32(m.mask)
+    .u64(m.logBase)
     .u64(m.base)
     .bytes(m.baseHash)
     .u64(m.end)
+    .bytes(m.endHash)
     .u32(m.rows.length / RowBytes)
     .vector(m.minVector)
     .vector(m.maxVector)
@@ -273,15 +199,17 @@ export function decodeStartView(body: Uint8Array): StartViewMessage | undefined 
   const n = r.u8();
   r.zero(2);
   const mask = r.u32();
+  const logBase = r.u64();
   const base = r.u64();
   const baseHash = r.bytes(HashBytes);
   const end = r.u64();
+  const endHash = r.bytes(HashBytes);
   const count = r.u32();
   if (n === 0 || n > MaxReplicas || mode > 1 || end < base || count > end - base || view === 0) r.ok = false;
   const minVector = r.vector(n);
   const maxVector = r.vector(n);
   const rows = r.bytes(count * RowBytes);
-  return r.finish({ view, mode, mask, base, baseHash, end, minVector, maxVector, rows });
+  return r.finish({ view, mode, mask, logBase, base, baseHash, end, endHash, minVector, maxVector, rows });
 }
 
 export function encodeFetch(m: FetchMessage): Uint8Array {

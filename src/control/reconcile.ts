@@ -2,11 +2,13 @@
  * One reconciliation, from leaving the old view until a START-VIEW is installed (section 4.2.3 of the paper): START-RECONCILIATION to
  * all, RECONCILE to the new view's leader; there the logs are put together and merged, once.
  */
-import { Guard, MessageType, Mode, ReplicaStatus } from "../data/binding.js";
-import { type Context, MaxSuffixEntries } from "./context.js";
-import { type InstallHost, installRows } from "./install.js";
+import { Guard, MessageType, type Mode, ReplicaStatus } from "../data/binding.js";
+import type { Context } from "./context.js";
+import { type InstallHost, installRows, installSnapshot } from "./install.js";
 import { commonPrefix, hashKey, type LogRow, ownRows, RecordPool, recordOf } from "./log-rows.js";
-import { type MergeLog, merge } from "./merge.js";
+import { lineUp } from "./member-log.js";
+import { reconfigurationKey } from "./membership.js";
+import { highestLogs, type MergeLog, type MergeResult, merge } from "./merge.js";
 import {
   encodeFetch,
   encodeReconcile,
@@ -15,29 +17,42 @@ import {
   FetchWhat,
   type ReconcileMessage,
 } from "./messages.js";
-import { RemoteLog } from "./remote-log.js";
+import type { RemoteLog } from "./remote-log.js";
+import { type Snapshot, snapshotHash } from "./snapshot.js";
+import type { SnapshotFetch } from "./snapshot-fetch.js";
 
 const Never = Number.POSITIVE_INFINITY;
 // Messages are resent every resendMs at first; towards replicas that stay silent ever more rarely, up to this many periods.
 const SlowestResend = 10;
 const QuickResends = 10;
 
+export interface ReconciliationHost extends InstallHost {
+  /** Mode of the view that a merge starts; `last`: that of the view the logs come from; `participants`: how many take part, self included. */
+  chooseMode(nowUs: number, view: number, last: Mode, participants: number): Mode;
+  /** Whether replicas that are no members yet may still come and would matter for the mode. */
+  expectsMore(heard: ReadonlySet<number>): boolean;
+}
+
 interface Member {
   message: ReconcileMessage;
-  log: RemoteLog;
+  /** undefined: it begins behind what is known here. */
+  log: RemoteLog | undefined;
   fetchUs: number;
   complete: boolean;
 }
 
 export class Reconciliation {
   readonly #context: Context;
-  readonly #host: InstallHost;
+  readonly #host: ReconciliationHost;
+  readonly #snapshots: SnapshotFetch;
   /** The view it leads to; the log is frozen for it. */
   #view = 0;
   /** Others that take part. */
   readonly heard = new Set<number>();
   readonly #members = new Map<number, Member>();
   #pool: RecordPool;
+  /** What the merge begins with where the own log does not reach a member's. */
+  #snapshot: Snapshot | undefined;
   #reconcileBody: Uint8Array | undefined;
   #leaderHasIt = false;
   #resends = 0;
@@ -47,8 +62,9 @@ export class Reconciliation {
   /** Only while MergeOnce is switched off: what the own log was when it was merged. */
   #frozenOwn: { log: MergeLog<LogRow>; low: number } | undefined;
 
-  constructor(context: Context, host: InstallHost) {
+  constructor(context: Context, host: ReconciliationHost, snapshots: SnapshotFetch) {
     this.#context = context;
+    this.#snapshots = snapshots;
     this.#host = host;
     this.#pool = new RecordPool(context.data);
   }
@@ -59,6 +75,7 @@ export class Reconciliation {
     this.heard.clear();
     this.#members.clear();
     this.#pool = new RecordPool(this.#context.data);
+    this.#snapshot = undefined;
     this.#reconcileBody = undefined;
     this.#leaderHasIt = false;
     this.#resends = 0;
@@ -72,12 +89,13 @@ export class Reconciliation {
 
   /** START-RECONCILIATION to one replica, or to all (-1). */
   sendStart(to: number): void {
-    const body = encodeStartReconciliation({ view: this.#view, incarnation: this.#context.incarnation, recovering: false });
+    const { incarnation, vector } = this.#context;
+    const body = encodeStartReconciliation({ view: this.#view, incarnation, recovering: false, vector });
     this.#context.send(to, MessageType.StartReconciliation, body);
   }
 
-  onStart(nowUs: number, from: number, recovering: boolean): void {
-    if (recovering || this.heard.has(from)) return;
+  onStart(nowUs: number, from: number): void {
+    if (this.heard.has(from)) return;
     this.heard.add(from);
     this.#quorumReached(nowUs);
   }
@@ -85,12 +103,16 @@ export class Reconciliation {
   /** False: malformed. */
   onReconcile(nowUs: number, from: number, message: ReconcileMessage): boolean {
     if (message.vector.length !== this.#context.n) return false;
-    this.onStart(nowUs, from, false);
-    if (this.#members.has(from)) return true;
-    const log = this.#remoteLog(from, message);
-    if (!log) return false;
-    if (!log.addRows(message.committed + 1, message.rows)) return false;
-    const member: Member = { message, log, fetchUs: Never, complete: false };
+    this.onStart(nowUs, from);
+    const known = this.#members.get(from);
+    if (known) {
+      // The log it tells of stands still; what its sender knows of crashes may be new.
+      if (message.incarnation === known.message.incarnation) known.message.vector = greatest(known.message.vector, message.vector);
+      this.#considerMerge(nowUs);
+      return true;
+    }
+    const member: Member = { message, log: undefined, fetchUs: Never, complete: false };
+    if (!this.#lineUp(nowUs, from, member)) return false;
     this.#members.set(from, member);
     this.#advance(nowUs, from, member);
     return true;
@@ -99,10 +121,17 @@ export class Reconciliation {
   /** False: records that do not belong to the log. */
   onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
     const member = this.#members.get(from);
-    if (message.view !== this.#view || !member || member.complete) return true;
+    if (message.view !== this.#view || !member?.log || member.complete) return true;
     const fits = message.what === FetchWhat.Rows ? member.log.addRows(message.from, message.rows) : member.log.addRecords(message.records);
     if (fits) this.#advance(nowUs, from, member);
     return fits;
+  }
+
+  /** The crash vector has news, which the leader of the merge must have. */
+  onVectorNews(): void {
+    this.#reconcileBody = undefined;
+    this.#leaderHasIt = false;
+    this.#sendReconcile();
   }
 
   /** The leader asks for parts of the log, so it has the RECONCILE. */
@@ -136,9 +165,9 @@ export class Reconciliation {
   }
 
   #quorumReached(nowUs: number): void {
-    if (this.heard.size < this.#context.f || this.#reconcileBody) return;
+    if (this.heard.size < this.#context.f) return;
     if (this.#context.leaderOf(this.#view) === this.#context.replica) this.#considerMerge(nowUs);
-    else this.#sendReconcile();
+    else if (!this.#reconcileBody) this.#sendReconcile();
   }
 
   #sendReconcile(): void {
@@ -156,6 +185,7 @@ export class Reconciliation {
       lastNormalView,
       mode,
       incarnation,
+      base: data.logBase,
       committed,
       committedHash: data.hashAt(committed),
       end,
@@ -164,21 +194,34 @@ export class Reconciliation {
     });
   }
 
-  /** Where the sender's log certainly equals the own one: at its committed seqno, or, where the own log does not reach it, at the own. */
-  #remoteLog(from: number, message: ReconcileMessage): RemoteLog | undefined {
-    const { data } = this.#context;
-    const { committed, committedHash, end } = message;
-    const own = data.committed;
-    if (end - Math.min(own, committed) > MaxSuffixEntries) return undefined;
-    const equal = committed <= data.logEnd && hashKey(data.hashAt(committed)) === hashKey(committedHash);
-    if (!equal && committed <= own) {
-      this.#host.fail(`replica ${from} committed another entry at ${committed}`);
-      return undefined;
+  /** False: malformed. A snapshot is fetched first where nothing else tells what the member's log begins with. */
+  #lineUp(nowUs: number, from: number, member: Member): boolean {
+    const lined = lineUp(this.#context, this.#pool, member.message, this.#snapshot);
+    member.log = undefined;
+    member.complete = false;
+    member.fetchUs = Never;
+    if ("log" in lined) {
+      member.log = lined.log;
+      return lined.log.addRows(member.message.committed + 1, member.message.rows);
     }
-    return new RemoteLog(data, this.#pool, equal ? committed : own, end);
+    if ("conflict" in lined) this.#host.fail(`replica ${from} committed another entry at ${lined.conflict}`);
+    if (!("behind" in lined)) return false;
+    const sources = [from, ...[...this.#members.keys()].filter((replica) => replica !== from)];
+    this.#snapshots.start(nowUs, sources, lined.behind, (doneUs, snapshot) => this.#staged(doneUs, snapshot));
+    return true;
+  }
+
+  #staged(nowUs: number, snapshot: Snapshot): void {
+    // A COMMIT that came meanwhile may have made it superfluous.
+    this.#snapshot = snapshot.seqno > this.#context.data.committed ? snapshot : undefined;
+    for (const [from, member] of this.#members) {
+      if (!this.#lineUp(nowUs, from, member)) this.#members.delete(from);
+    }
+    for (const [from, member] of this.#members) this.#advance(nowUs, from, member);
   }
 
   #advance(nowUs: number, from: number, member: Member): void {
+    if (!member.log) return;
     const missing = member.log.missing();
     if (missing) {
       member.fetchUs = nowUs + this.#context.resendUs;
@@ -198,9 +241,11 @@ export class Reconciliation {
       return;
     }
     if (valid.length < this.#context.f) return;
-    const waiting = [...this.heard].some((replica) => !valid.includes(replica));
-    if (!waiting || this.#context.graceUs === 0) this.#merge(nowUs);
-    else if (this.#mergeUs === Never) this.#mergeUs = nowUs + this.#context.graceUs;
+    const { graceUs, heartbeatUs } = this.#context;
+    const absent = this.#host.expectsMore(this.heard);
+    const waiting = absent || [...this.heard].some((replica) => !valid.includes(replica));
+    if (!waiting || graceUs === 0) this.#merge(nowUs);
+    else if (this.#mergeUs === Never) this.#mergeUs = nowUs + (absent ? Math.max(graceUs, heartbeatUs / 2) : graceUs);
   }
 
   /**
@@ -208,6 +253,7 @@ export class Reconciliation {
    */
   #validMembers(): number[] {
     let valid = [...this.#members.keys()].filter((replica) => this.#members.get(replica)?.complete).sort((a, b) => a - b);
+    if (!this.#context.guard(Guard.QuorumIncarnations)) return valid;
     for (;;) {
       const vectors = [this.#context.vector, ...valid.map((replica) => (this.#members.get(replica) as Member).message.vector)];
       const stale = (replica: number): boolean =>
@@ -220,11 +266,18 @@ export class Reconciliation {
 
   #merge(nowUs: number): void {
     this.#mergeUs = Never;
-    this.#merged = true;
     const { data, replica: self } = this.#context;
+    if (this.#snapshot && data.committed >= this.#snapshot.seqno) {
+      this.#staged(nowUs, this.#snapshot);
+      return;
+    }
+    this.#merged = true;
     const valid = this.#validMembers();
-    const members = valid.map((replica) => this.#members.get(replica) as Member);
-    const base = Math.min(this.#frozenOwn?.low ?? data.committed, ...members.map((m) => Math.min(m.message.committed, m.log.low)));
+    const members = valid.map((replica) => this.#members.get(replica) as Member & { log: RemoteLog });
+    const lowest = Math.min(this.#frozenOwn?.low ?? data.committed, ...members.map((m) => Math.min(m.message.committed, m.log.low)));
+    const snapshot = this.#snapshot;
+    const base = snapshot?.seqno ?? Math.max(lowest, data.logBase);
+    const baseHash = snapshot ? snapshotHash(snapshot) : data.hashAt(base);
     const own = this.#ownLog(base);
     const logs = members.map(
       (member, i): MergeLog<LogRow> => ({
@@ -235,21 +288,43 @@ export class Reconciliation {
         rows: [...ownRows(data, base, member.log.low), ...member.log.rows],
       }),
     );
-    const result = merge(base, [own, ...logs], this.#context.mergeRules());
-    const rows = this.#chain(base, result.kept, result.appended);
+    const rules = this.#context.mergeRules();
+    const last = highestLogs([own, ...logs], rules)[0]?.mode as Mode;
+    const mode = this.#host.chooseMode(nowUs, this.#view, last, this.heard.size + 1);
+    const result = merge(base, [own, ...logs], rules, mode);
+    if (!this.#endEpoch(nowUs, snapshot ? 0 : base, result)) return;
+    const rows = this.#chain(base, baseHash, result.kept, result.appended);
     const vectors = [this.#context.vector, ...members.map((m) => m.message.vector)];
     const start = {
       view: this.#view,
-      mode: Mode.Speculative,
+      mode,
       mask: valid.reduce((mask, replica) => (mask | (1 << replica)) >>> 0, (1 << self) >>> 0),
       base,
-      baseHash: data.hashAt(base),
+      baseHash,
       end: base + rows.length,
+      endHash: rows.at(-1)?.hash ?? baseHash,
       minVector: this.#context.vector.map((_, r) => Math.min(...vectors.map((vector) => vector[r] as number))),
       maxVector: this.#context.vector.map((_, r) => Math.max(...vectors.map((vector) => vector[r] as number))),
     };
     if (!this.#context.guard(Guard.MergeOnce)) this.#materialize(base, own, members);
-    installRows(this.#context, this.#host, nowUs, start, rows, commonPrefix(data, base, rows));
+    if (snapshot) installSnapshot(this.#context, this.#host, nowUs, start, snapshot, rows);
+    else installRows(this.#context, this.#host, nowUs, start, rows, commonPrefix(data, base, rows));
+  }
+
+  /** The reconfiguration that is asked for goes last, and nothing behind the one that is there. False: something does. */
+  #endEpoch(nowUs: number, base: number, { kept, appended }: MergeResult<LogRow>): boolean {
+    const operation = reconfigurationKey(this.#context.epoch + 1);
+    // Committed everywhere it is the entry at `base`, and no row.
+    const ended = ownRows(this.#context.data, Math.max(base - 1, this.#context.data.logBase), base)[0]?.operation === operation;
+    const at = ended ? -1 : kept.findIndex((row) => row.operation === operation);
+    if (ended || at >= 0) {
+      if (at === kept.length - 1 && appended.length === 0) return true;
+      this.#host.fail(`entries follow the end of epoch ${this.#context.epoch}`);
+      return false;
+    }
+    const wanted = this.#context.reconfiguration(nowUs);
+    if (wanted) appended.push({ seqno: 0, hash: new Uint8Array(0), key: "", operation, record: wanted.record });
+    return true;
   }
 
   #ownLog(base: number): MergeLog<LogRow> {
@@ -262,10 +337,10 @@ export class Reconciliation {
   }
 
   /** The new log above `base`: kept entries keep their summary hash, appended ones get a new one. */
-  #chain(base: number, kept: readonly LogRow[], appended: readonly LogRow[]): LogRow[] {
+  #chain(base: number, baseHash: Uint8Array, kept: readonly LogRow[], appended: readonly LogRow[]): LogRow[] {
     const { data } = this.#context;
     const rows = [...kept];
-    let hash = rows.at(-1)?.hash ?? data.hashAt(base);
+    let hash = rows.at(-1)?.hash ?? baseHash;
     for (const row of appended) {
       const record = recordOf(data, row);
       hash = data.summaryHash(hash, record);
@@ -275,10 +350,14 @@ export class Reconciliation {
   }
 
   /** A second merge, which only a test build makes, needs the logs as they were: the own log changes at the install. */
-  #materialize(base: number, own: MergeLog<LogRow>, members: readonly Member[]): void {
+  #materialize(base: number, own: MergeLog<LogRow>, members: readonly { log: RemoteLog }[]): void {
     const { data } = this.#context;
     for (const row of own.rows) row.record ??= data.record(row.seqno);
     for (const member of members) for (const row of member.log.rows) row.record ??= data.record(row.seqno);
     this.#frozenOwn ??= { log: own, low: base };
   }
+}
+
+function greatest(a: readonly number[], b: readonly number[]): number[] {
+  return a.map((value, i) => Math.max(value, b[i] ?? 0));
 }

@@ -1,6 +1,6 @@
 /**
- * Another replica's log above a point where it equals the own one, put together hashes first: rows arrive with the message or by
- * FETCH, records come from the own log where the operation is here already, the rest is fetched. Complete once every record is known.
+ * Another replica's log above some seqno, put together hashes first: rows arrive with the message or by FETCH, records come from the own
+ * log where the operation is here already, the rest is fetched. Complete once every record is known.
  */
 import { equalBytes } from "./context.js";
 import type { DataPlane } from "./data-plane.js";
@@ -19,22 +19,28 @@ export class RemoteLog {
   #rowsMissing: number;
   #rowCursor = 0;
   #common: number | undefined;
+  #anchor: Uint8Array | undefined;
   /** Indices of rows whose record is still unknown, ascending. */
   #unresolved: number[] = [];
 
-  /** Entries of (low, end]; at `low` the log equals the own one. */
+  /** Entries of (low, end], low <= end. `anchor`: the log's summary hash at `low`; undefined: it is fetched too. */
   constructor(
     data: DataPlane,
     pool: RecordPool,
     readonly low: number,
     readonly end: number,
+    anchor: Uint8Array | undefined,
   ) {
     this.#data = data;
     this.#pool = pool;
     this.#rowsMissing = end - low;
+    this.#anchor = anchor;
   }
 
-  /** The highest seqno up to which this log equals the own one; valid once the rows are complete. */
+  /**
+   * The highest seqno up to which this log is known to equal the own one, or `low` if it differs there; valid once the rows are
+   * complete.
+   */
   get common(): number {
     return this.#common ?? this.low;
   }
@@ -53,6 +59,7 @@ export class RemoteLog {
     if (from < 1 || from + bytes.length / RowBytes - 1 > this.end) return false;
     for (const row of parseRows(bytes, from)) {
       const index = row.seqno - this.low - 1;
+      if (index === -1) this.#anchor ??= row.hash;
       if (index < 0 || this.#rows[index]) continue;
       this.#rows[index] = row;
       this.#rowsMissing--;
@@ -62,7 +69,7 @@ export class RemoteLog {
 
   /** Takes the records that chain to their row's summary hash; false when one does not. */
   addRecords(records: readonly FetchedRecord[]): boolean {
-    if (this.#rowsMissing > 0) return true;
+    if (this.#common === undefined) return true;
     for (const { seqno, record } of records) {
       const index = seqno - this.low - 1;
       const row = this.#rows[index];
@@ -76,6 +83,8 @@ export class RemoteLog {
 
   /** What to fetch next; undefined: nothing, the log is complete. */
   missing(): Missing | undefined {
+    if (this.low === this.end) return undefined;
+    if (!this.#anchor) return { what: FetchWhat.Rows, ranges: [{ from: this.low, to: this.end }] };
     if (this.#rowsMissing > 0) return { what: FetchWhat.Rows, ranges: [this.#missingRows()] };
     if (this.#common === undefined) this.#resolve();
     this.#unresolved = this.#unresolved.filter((index) => {
@@ -103,7 +112,9 @@ export class RemoteLog {
   }
 
   #resolve(): void {
-    this.#common = commonPrefix(this.#data, this.low, this.rows);
+    const { logBase, logEnd } = this.#data;
+    const shared = this.low >= logBase && this.low <= logEnd && equalBytes(this.#data.hashAt(this.low), this.#anchor as Uint8Array);
+    this.#common = shared ? commonPrefix(this.#data, this.low, this.rows) : this.low;
     if (this.#common < this.end) this.#pool.index(this.low);
     for (let index = this.#common - this.low; index < this.end - this.low; index++) {
       const row = this.#rows[index] as LogRow;
@@ -113,6 +124,6 @@ export class RemoteLog {
   }
 
   #previousHash(index: number): Uint8Array {
-    return index === 0 ? this.#data.hashAt(this.low) : (this.#rows[index - 1] as LogRow).hash;
+    return index === 0 ? (this.#anchor as Uint8Array) : (this.#rows[index - 1] as LogRow).hash;
   }
 }

@@ -2,7 +2,7 @@
  * Synchronization, the followers' half: a SYNC is answered once the log has its seqno, a COMMIT applied once the log has its entries.
  * A replica that does not get there in time, or hears nothing of the leader, calls for a reconciliation.
  */
-import { MessageType, ReplicaStatus } from "../data/binding.js";
+import { MessageType, Mode, ReplicaStatus } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
 import { encodePosition, type PositionMessage, type SyncMessage } from "./messages.js";
 import type { SyncHost } from "./sync.js";
@@ -58,6 +58,7 @@ export class SyncFollower {
   onCommit(nowUs: number, message: PositionMessage): void {
     const { data } = this.#context;
     const { view, seqno, hash } = message;
+    if (seqno < data.logBase) return;
     const current = view === data.view && data.status === ReplicaStatus.Normal;
     if (current) this.heardUs = nowUs;
     const present = seqno <= data.logEnd;
@@ -68,12 +69,12 @@ export class SyncFollower {
       return;
     }
     // The log a view starts with contains everything that earlier views committed.
-    const beforeLastNormal = view < data.lastNormalView;
-    if (beforeLastNormal || (present && seqno <= data.committed)) {
+    const impossible = view < data.lastNormalView || (current && present && data.mode === Mode.Leader);
+    if (impossible || (present && seqno <= data.committed)) {
       this.#host.fail(`COMMIT of view ${view} at ${seqno} conflicts with the log of view ${data.lastNormalView}`);
     } else if (current && present) {
       this.#host.reconcile(nowUs, `the leader committed another entry at ${seqno}`);
-    } else if (current) {
+    } else if (current && data.mode === Mode.Speculative) {
       this.#await({ seqno, commitHash: hash, sinceUs: nowUs });
     }
   }
@@ -108,6 +109,7 @@ export class SyncFollower {
 
   #reply(seqno: number): void {
     const { data } = this.#context;
+    if (seqno < data.logBase) return;
     const body = encodePosition({ view: data.view, seqno, hash: data.hashAt(seqno) });
     this.#context.send(this.#context.leaderOf(data.view), MessageType.SyncReply, body);
   }

@@ -79,7 +79,9 @@ export class SyncLeader {
   onReply(nowUs: number, from: number, message: PositionMessage): void {
     const { data } = this.#context;
     if (message.seqno > data.logEnd) return;
-    if (this.#context.guard(Guard.CommitHash) && !equalBytes(message.hash, data.hashAt(message.seqno))) {
+    // What is forgotten here is committed; another hash there has been judged before.
+    const known = message.seqno >= data.logBase;
+    if (known && this.#context.guard(Guard.CommitHash) && !equalBytes(message.hash, data.hashAt(message.seqno))) {
       this.#host.reconcile(nowUs, `replica ${from} has another log at ${message.seqno}`);
       return;
     }

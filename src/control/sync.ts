@@ -1,7 +1,10 @@
-/** Synchronization within a view: the two halves, the clock of uncommitted entries, and complaints. */
-import { ReplicaStatus } from "../data/binding.js";
+/**
+ * Synchronization within a SPECULATIVE view: the two halves and the clock of uncommitted entries; and complaints, in views of both modes.
+ */
+import { Mode, ReplicaStatus } from "../data/binding.js";
 import { Complaints } from "./complaints.js";
 import type { Context } from "./context.js";
+import type { LeaderView } from "./leader-view.js";
 import type { PositionMessage, SyncMessage } from "./messages.js";
 import { SyncFollower } from "./sync-follower.js";
 import { SyncLeader } from "./sync-leader.js";
@@ -22,6 +25,7 @@ export class Sync {
   readonly leader: SyncLeader;
   readonly #follower: SyncFollower;
   readonly #complaints: Complaints;
+  readonly #leaderView: LeaderView;
   /** Entries up to here were uncommitted at markUs. */
   #mark = 0;
   #markUs = Never;
@@ -30,12 +34,19 @@ export class Sync {
   #watched = 0;
   #watchUs = Never;
 
-  constructor(context: Context, host: SyncHost) {
+  constructor(context: Context, host: SyncHost, leaderView: LeaderView) {
     this.#context = context;
+    this.#leaderView = leaderView;
     this.#host = host;
     this.leader = new SyncLeader(context, host);
     this.#follower = new SyncFollower(context, host);
     this.#complaints = new Complaints(context.syncMaxUs);
+  }
+
+  /** In LEADER views the data plane commits. */
+  get #synchronizes(): boolean {
+    const { status, mode } = this.#context.data;
+    return status === ReplicaStatus.Normal && mode === Mode.Speculative;
   }
 
   /** A view was entered. */
@@ -51,7 +62,7 @@ export class Sync {
 
   /** The log grew. */
   onProgress(nowUs: number): void {
-    if (this.#context.data.status !== ReplicaStatus.Normal) return;
+    if (!this.#synchronizes) return;
     this.#moveMark(nowUs);
     if (this.#context.leads) this.leader.onProgress(nowUs);
     else this.#follower.onProgress(nowUs);
@@ -60,16 +71,17 @@ export class Sync {
   /** The log end that the next onProgress must not miss. */
   get progressSeqno(): number {
     const { data } = this.#context;
-    if (data.status !== ReplicaStatus.Normal || this.#markUs === Never) return data.logEnd + 1;
+    if (this.#context.data.mode === Mode.Leader) return Never;
+    if (!this.#synchronizes || this.#markUs === Never) return data.logEnd + 1;
     return this.#context.leads ? this.leader.progressSeqno : this.#follower.progressSeqno;
   }
 
   onSync(nowUs: number, message: SyncMessage): void {
-    this.#follower.onSync(nowUs, message);
+    if (this.#synchronizes) this.#follower.onSync(nowUs, message);
   }
 
   onSyncReply(nowUs: number, from: number, message: PositionMessage): void {
-    this.leader.onReply(nowUs, from, message);
+    if (this.#synchronizes) this.leader.onReply(nowUs, from, message);
   }
 
   onCommit(nowUs: number, message: PositionMessage): void {
@@ -78,7 +90,7 @@ export class Sync {
 
   /** The committed seqno rose. */
   onCommitted(nowUs: number): void {
-    this.#moveMark(nowUs);
+    if (this.#synchronizes) this.#moveMark(nowUs);
     if (this.#context.data.committed >= this.#watched) this.#watchUs = Never;
   }
 
@@ -87,10 +99,11 @@ export class Sync {
     const { data } = this.#context;
     if (data.status !== ReplicaStatus.Normal || !this.#complaints.allow(nowUs, session)) return;
     if (this.#context.leads) {
-      this.leader.syncNow(nowUs);
+      if (data.mode === Mode.Leader) this.#leaderView.onComplaint(nowUs);
+      else this.leader.syncNow(nowUs);
       return;
     }
-    this.#follower.nudge();
+    if (data.mode === Mode.Speculative) this.#follower.nudge();
     if (seqno <= data.committed || seqno > data.logEnd || this.#watchUs !== Never) return;
     this.#watched = seqno;
     this.#watchUs = nowUs + this.#context.syncTimeoutUs;
@@ -100,6 +113,7 @@ export class Sync {
     if (this.#context.data.status !== ReplicaStatus.Normal) return;
     if (nowUs >= this.#silenceUs()) this.#host.reconcile(nowUs, this.#silence());
     else if (nowUs >= this.#watchUs) this.#host.reconcile(nowUs, "a client's complaint was not answered by a commit");
+    else if (!this.#synchronizes) return;
     else if (this.#context.leads) this.leader.onTimer(nowUs);
     else this.#onFollowerTimer(nowUs);
   }
@@ -115,6 +129,7 @@ export class Sync {
   get deadlineUs(): number {
     if (this.#context.data.status !== ReplicaStatus.Normal) return Never;
     const common = Math.min(this.#silenceUs(), this.#watchUs);
+    if (!this.#synchronizes) return common;
     if (this.#context.leads) return Math.min(common, this.leader.deadlineUs);
     return Math.min(common, this.#nudgeUs(), this.#follower.deadlineUs);
   }

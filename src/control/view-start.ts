@@ -1,4 +1,4 @@
-/** What a view started with: enough to make its START-VIEW again, byte for byte, from any log that installed it. */
+/** What a view started with: enough to make its START-VIEW again from any log that installed it, as far as entries are not forgotten. */
 import { MessageType } from "../data/binding.js";
 import type { Context } from "./context.js";
 import { encodeStartView } from "./messages.js";
@@ -10,8 +10,9 @@ export interface ViewStart {
   /** At or below every member's committed seqno. */
   readonly base: number;
   readonly baseHash: Uint8Array;
-  /** Length of the log the view starts with. */
+  /** Length of the log the view starts with, and its summary hash. */
   readonly end: number;
+  readonly endHash: Uint8Array;
   readonly minVector: number[];
   readonly maxVector: number[];
 }
@@ -21,6 +22,8 @@ export class ViewStarts {
   readonly #context: Context;
   #current: ViewStart | undefined;
   #body: Uint8Array | undefined;
+  /** The log's base when #body was made. */
+  #bodyBase = 0;
   #installedUs = 0;
   readonly #sentUs: number[];
 
@@ -64,10 +67,15 @@ export class ViewStarts {
   #encode(): Uint8Array | undefined {
     const start = this.#current;
     if (!start || start.view !== this.#context.data.view) return undefined;
-    if (!this.#body) {
-      const to = Math.min(start.end, start.base + this.#context.maxRows);
-      const rows = to > start.base ? this.#context.data.suffixRows(start.base + 1, to) : new Uint8Array(0);
-      this.#body = encodeStartView({ ...start, rows });
+    const { data, maxRows } = this.#context;
+    if (!this.#body || this.#bodyBase !== data.logBase) {
+      const { logBase } = data;
+      const base = Math.max(start.base, Math.min(logBase, start.end));
+      const known = base === start.base ? start.baseHash : base === start.end ? start.endHash : data.hashAt(base);
+      const to = Math.min(start.end, base + maxRows);
+      const rows = to > base ? data.suffixRows(base + 1, to) : new Uint8Array(0);
+      this.#body = encodeStartView({ ...start, logBase, base, baseHash: known, rows });
+      this.#bodyBase = logBase;
     }
     return this.#body;
   }

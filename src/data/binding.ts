@@ -5,6 +5,10 @@
  *  - one upcall per batch; rows of u32/f64 describe what lies in the arena.
  */
 
+import type { NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
+
+export type { LoopPath, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
+
 /** Columns of the shared status table (Float64, index = value). All are written by the native engine unless noted. */
 export const StatusWord = {
   View: 0, // current view; never falls
@@ -17,7 +21,7 @@ export const StatusWord = {
   LogBytes: 7,
   Sessions: 8,
   Halted: 9, // 1 while the machine has thrown and execution stands still at Executed
-  Appended: 10, // counters from here: entries ever appended from the multicast
+  Appended: 10, // counters from here: entries ever appended from the multicast or, at a LEADER view's backup, from PREPAREs
   RolledBack: 11, // entries ever rolled back
   Duplicates: 12, // requests answered from the session table
   RepliesSent: 13,
@@ -30,6 +34,15 @@ export const StatusWord = {
   Reconciliations: 20, // written by the control plane: reconciliations installed
   SyncsSent: 21, // written by the control plane
   Complaints: 22,
+  LogBase: 23, // entries at or below it are gone; never falls, never above the last but one checkpoint
+  CheckpointDue: 24, // lowest seqno in the log at which a checkpoint must be taken and was not; 0: none
+  Durable: 25, // written by the host: log on disk up to here; never above LogEnd
+  Prepares: 26, // PREPAREs sent
+  Forwards: 27, // requests forwarded to the leader of a LEADER view
+  Reads: 28, // reads answered
+  Incarnation: 29, // written by the host
+  Checkpoint: 30, // written by the host: seqno of the last checkpoint
+  ModeSwitches: 31, // written by the control plane
   DropBase: 32, // + DropReason
   Count: 64,
 } as const;
@@ -65,10 +78,13 @@ export const MessageType = {
   Hello: 1,
   Request: 2,
   StatusRequest: 3,
+  Read: 4,
   Welcome: 16,
   Reply: 17,
   StatusReply: 18,
   Reject: 19,
+  ReadReply: 20,
+  Members: 21,
   Sync: 32,
   SyncReply: 33,
   Commit: 34,
@@ -81,10 +97,21 @@ export const MessageType = {
   FetchReply: 41,
   Fault: 42,
   Recovering: 43,
+  Prepare: 44,
+  PrepareOk: 45,
+  Forward: 46,
+  Heartbeat: 47,
   BootstrapPrepare: 48,
   BootstrapCommit: 49,
   Blank: 50,
   Bootstrapped: 51,
+  RecoveryQuery: 52,
+  RecoveryAnswer: 53,
+  FetchSnapshot: 54,
+  SnapshotChunk: 55,
+  NewEpoch: 56,
+  Reconfigure: 57,
+  ReconfigureAnswer: 58,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
@@ -102,6 +129,10 @@ export const Guard = {
   HashOperation: 1 << 3, // the summary hash covers the operation's bytes
   SessionDedupe: 1 << 4, // duplicates are decided from the session table at execution
   FreezeLog: 1 << 5, // no appends outside NORMAL
+  PrepareGaps: 1 << 6, // LEADER views: backups append PREPAREs of that view without gaps only
+  PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit
+  ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
+  ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
   // control plane (TypeScript) guards
   LastNormalView: 1 << 8, // v_l is its own variable, not the view of the last entry
   CommitAcrossViews: 1 << 9, // COMMIT(v) only if v <= v_l
@@ -113,6 +144,11 @@ export const Guard = {
   CommitHash: 1 << 15, // SYNC-REPLYs commit only when their hashes are equal
   CommittedPrefix: 1 << 16, // the merge starts with the longest committed prefix of K
   MergeThresholdConstant: 1 << 17, // (off: the constant ceil(f/2)+1 instead of floor(k/2)+1)
+  MergeMode: 1 << 18, // the merge follows the mode of v_l, not that of the new view
+  RecoveryMask: 1 << 19, // a recovering replica installs only a START-VIEW whose mask lacks it and whose minimum of cv[itself] is its incarnation
+  RecoverySilence: 1 << 20, // ... and until then sends nothing that counts (off: the naive recovery, which copies a NORMAL replica's log)
+  QuorumIncarnations: 1 << 21, // a RECONCILE older than a crash that the quorum knows of does not count
+  AdoptVector: 1 << 22, // every installer adopts the maximum of the crash vectors
 } as const;
 
 export interface ReplicaEngineOptions {
@@ -132,6 +168,12 @@ export interface ReplicaEngineOptions {
   logEntries: number;
   logBytes: number;
   maxClockSkewMs: number;
+  /** Entries between checkpoints; 0: the machine has no snapshots, nothing is truncated, and the log fills up. */
+  checkpointEvery: number;
+  /** Most operations of one PREPARE. */
+  prepareBatch: number;
+  /** Mode of view 0. */
+  mode: Mode;
   status: Float64Array; // over a SharedArrayBuffer, StatusWord.Count words
   rows: Uint32Array; // ReplicaRow, capacity rows.length / ReplicaRow.Stride
   arena: Uint8Array; // operations of one upcall, then results
@@ -142,7 +184,7 @@ export interface ReplicaEngineOptions {
 /**
  * `onExecute(count)`: rows [0, count) to execute in order. Each row, u32 words:
  *   0,1 seqno (lo, hi)   2 offset of the operation in the arena   3 its length   4,5 logical time in us (lo, hi)
- *   written by TypeScript: 6 result status (ResultStatus)   7 result length; results lie back to back in `results`.
+ *   6 what to run (RowKind); written by TypeScript: 6 result status (ResultStatus)   7 result length; results lie back to back in `results`.
  * Returns how many rows were executed (fewer: results full or machine halted; the native side asks again or waits).
  */
 export const ReplicaRow = {
@@ -157,6 +199,19 @@ export const ReplicaRow = {
   Stride: 8,
 } as const;
 
+/** Columns of `prepareStats()`. The counts start at 0 with the view and wrap at 2^32. */
+export const PrepareStats = {
+  Acked: 0, // log end acknowledged in this view; the own row: log end
+  Compared: 1, // requests that had arrived at the replica when a PREPARE fixed their place
+  Inverted: 2, // of those, how many had arrived before the one compared just before
+  Absent: 3, // requests that had not arrived when a PREPARE brought them
+  HeardUs: 4, // nowUs() at its last PREPARE-OK of this view; 0: none yet
+  Columns: 5,
+} as const;
+
+/** What a row asks of the machine: speculativelyExecute or query. */
+export const RowKind = { Execute: 0, Query: 1 } as const;
+
 /** Per-operation status in replies. */
 export const ResultStatus = {
   Ok: 0,
@@ -166,11 +221,18 @@ export const ResultStatus = {
   Stale: 4,
   PredecessorMissing: 5,
   RanOverSize: 6,
+  QueryUnsupported: 7,
 } as const;
 
 export interface ReplicaUpcalls {
   onExecute(count: number): number;
-  /** A control frame. `from` is a replica index; for client and operator frames `stream` names whom to answer. `body` is valid during the call. */
+  /** The same for reads outside the log (RowKind.Query, seqno: the log's end): returns how many were run. */
+  onQuery(count: number): number;
+  /**
+   * A control frame. `from` is a replica index; for client and operator frames `stream` names whom to answer. `body` is valid during the call.
+   * PREPARE comes up cut to its view (8 bytes, at most once a batch) if this replica is not NORMAL in that view and it is not an older one;
+   * PREPARE-OK comes up whole if it contradicts the leader's log, which is a broken invariant.
+   */
   onControl(type: number, from: number, stream: number, body: Uint8Array): void;
   /** A client complains about an operation that is in the log as speculative at `seqno` (0: not in the log). */
   onComplaint(session: number, seqno: number): void;
@@ -191,26 +253,79 @@ export interface NativeReplicaEngine {
   /**
    * Installs the log [own 1..keepTo] + records in one step: rolls back the session table above keepTo (the caller has made the
    * machine's rollback upcall), view := v_l := view, status := NORMAL, executes what is new, answers the clients of all uncommitted
-   * entries, then takes the buffered requests.
+   * entries, then takes the buffered requests. `hashes`: the records' summary hashes, 32 bytes each, if they are verified already.
    */
-  install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void;
+  install(view: number, mode: number, keepTo: number, records: Uint8Array[], hashes?: Uint8Array): void;
+  /** In a LEADER view the leader answers what becomes committed by it and was executed. */
   commitTo(seqno: number): void;
+  /**
+   * The leader of a LEADER view tells backups its committed seqno and finds out who lacks entries: they say so, and what they lack is
+   * sent again at once. `to`: replica index, -1: all. Returns a bit mask of the replicas that need entries below the log's base.
+   * 0 and without effect unless this replica leads such a view and is NORMAL in it.
+   */
+  prepareAgain(to: number): number;
+  /** PrepareStats.Columns numbers a replica, of this view; at the leader of a LEADER view from PREPARE-OKs, elsewhere only the own row counts. */
+  prepareStats(): Float64Array;
   /** Answers the clients of these entries with their present state (view, seqno, hash, committed or not). */
   answer(fromSeqno: number, toSeqno: number): void;
+  // Of the log's entries, those above LogBase exist; the verbs below throw a TypeError for others. hashAt and position know LogBase too.
   hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0
+  /** What restore() needs of a seqno: summary hash 32, cumulative bytes u64, logical time in us u64. */
+  position(seqno: number): Uint8Array;
   /** 48 bytes an entry for [from, to]: summary hash 32, session 8, request number 8. */
   suffixRows(from: number, to: number): Uint8Array;
   record(seqno: number): Uint8Array; // the request's inner bytes, as hashed
   /** The operation of an entry that was executed by the machine; undefined for entries that were no-ops. */
   executedOperation(seqno: number): Uint8Array | undefined;
-  viewOf(seqno: number): number; // view in which the entry was appended here
+  viewOf(seqno: number): number; // view in which the entry was appended here; 0 if it is not in the log
+  /**
+   * The session table as of `seqno` (LogBase < seqno <= Committed and Executed). Its first 32 bytes are a digest that is equal at all
+   * replicas; the rest holds replies too, of which a replica may have lost some. Undefined when the table of `seqno` is no longer
+   * known: sessions evicted since then are freed, which for the seqno of CheckpointDue happens only under a storm of registrations.
+   */
+  checkpointSessions(seqno: number): Uint8Array | undefined;
+  /** A checkpoint at `seqno` was taken: CheckpointDue names the next. */
+  checkpointed(seqno: number): void;
+  /**
+   * Forgets the entries up to `seqno`; duplicates of their requests are still answered. Throws above Committed or Executed. Takes time
+   * for each session's window: once a checkpoint, not more often. Execution that waited for room in the log goes on.
+   */
+  truncate(seqno: number): void;
+  /**
+   * The committed state at `seqno` takes the place of log and session table: LogBase = LogEnd = Executed = Committed = seqno. The
+   * caller restores the machine. In RECOVERY, in RECONCILIATION, or NORMAL in a LEADER view with LogEnd <= seqno. False and unchanged:
+   * another status, a seqno below Committed, or malformed bytes.
+   */
+  restore(seqno: number, position: Uint8Array, sessions: Uint8Array): boolean;
+  /**
+   * Appends records known to be committed at the log's end, executes them and commits up to there, in RECOVERY or NORMAL in a LEADER
+   * view. False: malformed, nothing was done; or the log is full or the machine stands still, and LogEnd tells how many are in. `hashes` as
+   * in install().
+   */
+  appendCommitted(records: Uint8Array[], hashes?: Uint8Array): boolean;
+  /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */
+  reexecute(from: number, to: number): boolean;
+  /** A replica in RECOVERY takes the life id that it has learned; it stays in RECOVERY. */
+  setLife(lifeId: Uint8Array): boolean;
+  /**
+   * Enters RECOVERY in a later epoch of this life, with log and sessions as they are: from now on this replica is index `replica` of
+   * `replicas`. Frames of the former epoch neither leave nor enter. False and unchanged: closed, an upcall runs, or no later epoch.
+   */
+  reconfigure(configuration: { life: Uint8Array; epoch: number; replica: number; replicas: NativeAddress[] }): boolean;
+  /**
+   * NORMAL in an epoch's first view, from RECOVERY. CheckpointDue becomes LogEnd, clients of live sessions are told the members;
+   * requests that were buffered are taken by the next flush(). False and unchanged: Executed, Committed and LogEnd differ.
+   */
+  beginEpoch(view: number, mode: number): boolean;
+  /** To whatever replica listens at `to`; only types that are sealed outside a life. */
+  sendToAddress(to: { to: NativeAddress }, type: number, body: Uint8Array): void;
   send(to: number, type: number, body: Uint8Array): void; // to: replica index, -1: all others
   sendToStream(stream: number, type: number, body: Uint8Array): void;
   setHalted(halted: boolean): void; // false: execution goes on behind `Executed`
   sessionDigest(): Uint8Array;
   flush(): void;
   address(): NativeAddress;
-  counters(): Record<string, number>; // of the fabric endpoint
+  counters(): Record<string, number>; // of the fabric endpoint; receiveBufferBytes: what the system granted
   close(): void;
 }
 
@@ -233,8 +348,10 @@ export interface ClientEngineOptions {
   ordered: boolean;
   minRetryMs: number;
   maxRetryMs: number;
-  /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length, 3 spare. */
+  /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length, 3 RequestFlag. */
   requestRows: Uint32Array;
+  /** The same for reads and flushReads(count), with Consistency in word 3; as many slots as rows, each to be free. */
+  readRows: Uint32Array;
   arena: Uint8Array;
   /** Completions: ClientRow. Results lie in `results`. */
   completionRows: Uint32Array;
@@ -242,8 +359,13 @@ export interface ClientEngineOptions {
   status: Float64Array; // ClientWord
   guardsOff?: number;
 }
-/** u32 words of a completion: slot, ResultStatus, offset and length in `results`, seqno lo/hi, latency in us, spare. */
-export const ClientRow = { Slot: 0, Status: 1, Offset: 2, Length: 3, SeqnoLo: 4, SeqnoHi: 5, LatencyUs: 6, Spare: 7, Stride: 8 } as const;
+export const RequestFlag = { Query: 4 } as const;
+export const Consistency = { Linearizable: 0, Session: 1, Stale: 2 } as const;
+export type Consistency = (typeof Consistency)[keyof typeof Consistency];
+/** Unsettled: the replicas' answers to a linearizable read never matched; the result is its operation, to be sent as a logged query. */
+export const CompletionKind = { Request: 0, Read: 1, Unsettled: 2 } as const;
+/** u32 words of a completion: slot (of requests or of reads), ResultStatus, offset and length in `results`, seqno lo/hi, latency in us, kind. */
+export const ClientRow = { Slot: 0, Status: 1, Offset: 2, Length: 3, SeqnoLo: 4, SeqnoHi: 5, LatencyUs: 6, Kind: 7, Stride: 8 } as const;
 export const ClientWord = {
   State: 0, // ClientState
   SessionLo: 1,
@@ -265,6 +387,11 @@ export const ClientWord = {
   View: 17,
   CommittedReplies: 18,
   Resends: 19,
+  Reads: 20, // reads answered
+  ReadRetries: 21,
+  ReadMismatches: 22, // tries whose answers could not match
+  ReadsLogged: 23, // linearizable reads that became logged operations
+  Epoch: 24,
   DropBase: 32,
   Count: 64,
 } as const;
@@ -282,6 +409,7 @@ export interface NativeClientEngine {
   scramble(on: boolean): void;
   /** Takes `count` request rows. Slot = request number mod window; TypeScript guarantees that the slot is free. */
   flush(count: number): void;
+  flushReads(count: number): void;
   nowUs(): number;
   session(): Uint8Array;
   ref(): void;
@@ -292,7 +420,10 @@ export interface NativeClientEngine {
 
 /** A tool's channel to replicas: status (as a client) and bootstrap (as an operator). Fire and receive; retries are the caller's. */
 export interface NativeToolEngine {
+  /** to: replica index, -1: all of them by way of `target`. */
   send(to: number, type: number, body: Uint8Array): void;
+  /** To the address of `to`, whatever index the replica there has by now. */
+  ask(to: number, type: number, body: Uint8Array): void;
   close(): void;
 }
 export interface ToolEngineOptions {
@@ -303,51 +434,13 @@ export interface ToolEngineOptions {
   id: Uint8Array;
   key: Uint8Array; // client key, or the cluster secret for an operator
   replicas: NativeAddress[];
+  /** The multicast group or the relay. */
+  target?: NativeAddress;
+  multicastInterface?: string;
   sealed: boolean;
   datagramBytes: number;
 }
 
-export interface NativeUdpFabric {
-  close(): void;
-}
-export interface LoopPath {
-  baseDelayUs: number;
-  jitterUs: number;
-  lossPpm: number;
-  duplicatePpm: number;
-  reorderPpm: number;
-  reorderDelayUs: number;
-  corruptPpm: number;
-}
-/** The simulator's network: virtual time, all faults, trace hash. */
-export interface NativeLoopHub {
-  addPort(): number;
-  setGroup(group: number, ports: number[]): void;
-  setDefaultPath(path: LoopPath): void;
-  setPath(from: number, to: number, path: LoopPath): void;
-  setBlocked(from: number, to: number, blocked: boolean): void;
-  setMulticastSkew(us: number): void;
-  setClock(port: number, offsetUs: number, driftPpm: number): void;
-  pause(port: number, untilUs: number): void;
-  setOpen(port: number, open: boolean): void;
-  nowUs(): number;
-  /** Runs events until virtual time untilUs or maxEvents; returns how many ran. Exceptions thrown by upcalls are rethrown here. */
-  run(untilUs: number, maxEvents: number): number;
-  stop(): void;
-  trace(bytes: Uint8Array): void;
-  traceHash(): Uint8Array;
-  counters(): {
-    sent: number;
-    delivered: number;
-    lost: number;
-    duplicated: number;
-    reordered: number;
-    corrupted: number;
-    blocked: number;
-    deferred: number;
-    overflow: number;
-  };
-}
 export interface NativeRelay {
   counters(): Record<string, number>;
   close(): void;

@@ -9,8 +9,8 @@ export const LifeIdBytes = 16;
 export const BootIdBytes = 16;
 export const ConfigDigestBytes = 32;
 
-/** Kinds of the Recovering message between replicas, in its first byte. */
-export const RecoveringKind = { Announce: 0, Commit: 1 } as const;
+/** The first byte of a Recovering message: the bootstrap record follows. */
+export const RecoveringKind = { Commit: 1 } as const;
 
 /** What all replicas of a cluster must have alike: size, ports, sealing and limits. Addresses may be named differently on each host. */
 export function configDigest(cluster: Cluster): Buffer {
@@ -20,13 +20,20 @@ export function configDigest(cluster: Cluster): Buffer {
     cluster.replicas.map((replica) => replica.port),
     cluster.network.design,
     cluster.sealed,
+    cluster.mode,
     limits.operationBytes,
     limits.window,
     limits.sessions,
     limits.logEntries,
     limits.logBytes,
+    limits.checkpointEvery,
   ]);
   return createHash("sha256").update(text).digest();
+}
+
+/** The same without where the replicas are: what a replica that joins must have like the others. */
+export function limitsDigest(cluster: Cluster): Buffer {
+  return configDigest({ ...cluster, replicas: [] });
 }
 
 /** BLANK: boot id 16, config digest 32. */

@@ -9,32 +9,30 @@ import {
   ClientRow,
   ClientState,
   ClientWord,
+  CompletionKind,
+  type Consistency,
   type NativeAddress,
   type NativeBinding,
   type NativeClientEngine,
   type NativeLoopHub,
   type NativeUdpFabric,
+  RequestFlag,
   ResultStatus,
 } from "./binding.js";
-import { type Cancellation, completionError, type InvokeCallback, Pending } from "./completions.js";
+import { type Cancellation, callSafely, completionError, type InvokeCallback, NoBytes, Pending } from "./completions.js";
 import { detachableClientUpcalls } from "./detachable.js";
 import { addressErrorCode, type Endpoints, endpointsOf } from "./endpoints.js";
+import { Outbox } from "./outbox.js";
+import { ReadWindow, ReadWindowSize } from "./read-window.js";
 import { joinWords } from "./seqno.js";
 import { ViewCache } from "./view-cache.js";
 import { copySmall, WaitQueue } from "./wait-queue.js";
 
-/** Words of a request row: slot, offset, length, spare. */
-const RequestRowWords = 4;
 /** Room for the operations of one flush, besides the largest. */
 const RequestArenaBytes = 256 * 1024;
 const ResultArenaBytes = 256 * 1024;
 /** After LOG_FULL one request is let through so often, to find out whether there is room again. */
 const LogFullProbeUs = 100_000;
-/** A flush waits while microtasks keep adding requests, at most so many rounds. */
-const CoalesceRounds = 3;
-const NoBytes = Buffer.alloc(0);
-/** A microtask by way of a promise costs a tenth of queueMicrotask, which makes an asynchronous resource of each. */
-const settled = Promise.resolve();
 
 export interface ClientHostOptions {
   binding: NativeBinding;
@@ -69,23 +67,19 @@ export class ClientHost {
   readonly maxOperationBytes: number;
   readonly #slots: Pending[];
   readonly #queue: WaitQueue;
-  readonly #requestRows: Uint32Array;
-  readonly #requestArena: Uint8Array;
+  readonly #outbox: Outbox;
+  readonly #reads: ReadWindow;
+  /** Reads that are to be logged, and wait for a place in the window before all others. */
+  readonly #unsettled: { entry: Pending; operation: Buffer }[] = [];
   readonly #completionRows: Uint32Array;
   readonly #results: ViewCache;
   readonly #onState: (state: number) => void;
   readonly #entry = new Pending();
-  readonly #flushSoon = (): void => this.#flushWhenQuiet();
   readonly #upcalls = detachableClientUpcalls({
     onComplete: (count) => this.#onComplete(count),
     onState: (state) => this.#onEngineState(state),
   });
   #next = 1; // request number; the registration has 0
-  #written = 0;
-  #arenaEnd = 0;
-  #flushScheduled = false;
-  #flushSeen = 0;
-  #flushRounds = 0;
   #outstanding = 0;
   #state: number = ClientState.Hello;
   #logFull = false;
@@ -93,7 +87,6 @@ export class ClientHost {
   #closed = false;
   /** Over the loop nothing waits for microtasks, since virtual time stands still while JavaScript runs: an upcall's requests leave at its end, others with flush(). */
   readonly #synchronous: boolean;
-  #inUpcall = false;
   #resolvedPromise = false;
 
   constructor(options: ClientHostOptions) {
@@ -107,8 +100,14 @@ export class ClientHost {
     this.maxOperationBytes = limits.operationBytes;
     this.#slots = Array.from({ length: this.window }, () => new Pending());
     this.#queue = new WaitQueue(Math.max(1, limits.queue));
-    this.#requestRows = new Uint32Array(this.window * RequestRowWords);
-    this.#requestArena = new Uint8Array(limits.operationBytes + (options.arenaBytes ?? RequestArenaBytes));
+    this.#outbox = new Outbox(
+      this.window,
+      ReadWindowSize,
+      limits.operationBytes + (options.arenaBytes ?? RequestArenaBytes),
+      (requests, reads) => this.#send(requests, reads),
+    );
+    this.#outbox.held = this.#synchronous;
+    this.#reads = new ReadWindow(Math.max(1, limits.queue), this.#outbox);
     this.#completionRows = new Uint32Array(this.window * ClientRow.Stride);
     this.#results = new ViewCache(limits.operationBytes + (options.arenaBytes ?? ResultArenaBytes));
     this.#onState = options.onState ?? (() => {});
@@ -132,8 +131,9 @@ export class ClientHost {
           ordered: options.ordered === true,
           minRetryMs: options.minRetryMs ?? 5,
           maxRetryMs: options.maxRetryMs ?? 500,
-          requestRows: this.#requestRows,
-          arena: this.#requestArena,
+          requestRows: this.#outbox.requestRows,
+          readRows: this.#outbox.readRows,
+          arena: this.#outbox.arena,
           completionRows: this.#completionRows,
           results: this.#results.region,
           status: this.words,
@@ -162,18 +162,18 @@ export class ClientHost {
   get closed(): boolean {
     return this.#closed;
   }
-  /** Requests sent and not completed. */
+  /** Requests and reads sent and not completed. */
   get outstanding(): number {
-    return this.#outstanding;
+    return this.#outstanding + this.#reads.outstanding;
   }
-  /** Operations that wait for a place in the window. */
+  /** Operations and reads that wait for a place in their window. */
   get queued(): number {
-    return this.#queue.length;
+    return this.#queue.length + this.#reads.queued + this.#unsettled.length;
   }
 
   /** Never waits: takes the operation only if the window has a place now. Allocates nothing. */
   trySubmit(operation: Uint8Array, callback: InvokeCallback): Submission {
-    const refusal = this.#refusal(operation);
+    const refusal = this.#refusal(operation) ?? this.#logRefusal();
     if (refusal !== undefined) return refusal;
     if (this.#state !== ClientState.Ready) return "not-connected";
     if (this.#queue.length > 0 || !this.#windowOpen()) return "window-full";
@@ -201,13 +201,47 @@ export class ClientHost {
     this.#submit(this.#entry, operation);
   }
 
+  /** trySubmit for a read of the machine (its query). The window of reads is their own. */
+  trySubmitRead(operation: Uint8Array, consistency: Consistency, callback: InvokeCallback): Submission {
+    const refusal = this.#refusal(operation);
+    if (refusal !== undefined) return refusal;
+    if (this.#state !== ClientState.Ready) return "not-connected";
+    if (!this.#reads.open) return "window-full";
+    this.#entry.callback = callback;
+    this.#entry.flags = consistency;
+    this.#reads.issue(this.#entry, operation);
+    return "accepted";
+  }
+
+  /** The promise form of a read. */
+  submitReadPromise(
+    operation: Uint8Array,
+    consistency: Consistency,
+    resolve: (result: Buffer) => void,
+    reject: (error: SquallError) => void,
+    cancellation: Cancellation | undefined,
+  ): void {
+    const entry = this.#entry;
+    entry.resolve = resolve;
+    entry.reject = reject;
+    entry.cancellation = cancellation;
+    entry.flags = consistency;
+    const refusal = this.#refusal(operation);
+    if (refusal !== undefined) entry.fail(this.#refusalError(refusal, operation.length));
+    else if (this.#state === ClientState.Ready && this.#reads.open) this.#reads.issue(entry, operation);
+    else if (this.#reads.queueFull) entry.fail(queueFullError());
+    else this.#reads.wait(entry, operation);
+  }
+
   /** Sends what was written since the last flush, now instead of at the end of the microtasks. */
   flush(): void {
-    const count = this.#written;
-    if (count === 0) return;
-    this.#written = 0;
-    this.#arenaEnd = 0;
-    this.engine.flush(count);
+    this.#outbox.flush();
+  }
+
+  #send(requests: number, reads: number): void {
+    if (this.#state !== ClientState.Ready) return; // the session is lost, and what was written has failed with it
+    if (requests > 0) this.engine.flush(requests);
+    if (reads > 0) this.engine.flushReads(reads);
   }
 
   /** Rejects what is outstanding (outcome unknown) and what waits (not executed). Idempotent. */
@@ -221,18 +255,13 @@ export class ClientHost {
   }
 
   #submit(entry: Pending, operation: Uint8Array): void {
-    const refusal = this.#refusal(operation);
+    const refusal = this.#refusal(operation) ?? this.#logRefusal();
     if (refusal !== undefined) {
-      fail(entry, this.#refusalError(refusal, operation.length));
+      entry.fail(this.#refusalError(refusal, operation.length));
     } else if (this.#state === ClientState.Ready && this.#queue.length === 0 && this.#windowOpen()) {
       this.#issue(entry, operation);
     } else if (this.#queue.full) {
-      fail(
-        entry,
-        new SquallError("QUEUE_FULL", "The window and the queue behind it are full; wait for results, or raise limits.queue.", {
-          outcome: "not-executed",
-        }),
-      );
+      entry.fail(queueFullError());
     } else {
       this.#queue.push(operation).take(entry);
     }
@@ -242,12 +271,15 @@ export class ClientHost {
     return !(this.#slots[this.#next % this.window] as Pending).active;
   }
 
-  #refusal(operation: Uint8Array): Exclude<Submission, "accepted" | "window-full" | "not-connected"> | undefined {
+  #refusal(operation: Uint8Array): "closed" | "too-large" | "lost-session" | undefined {
     if (this.#closed) return "closed";
     if (operation.length > this.maxOperationBytes) return "too-large";
     if (this.#state === ClientState.Evicted || this.#state === ClientState.LifeChanged) return "lost-session";
-    if (this.#logFull && !this.#probeDue()) return "log-full";
     return undefined;
+  }
+
+  #logRefusal(): "log-full" | undefined {
+    return this.#logFull && !this.#probeDue() ? "log-full" : undefined;
   }
 
   #refusalError(refusal: string, length: number): SquallError {
@@ -281,52 +313,27 @@ export class ClientHost {
   }
 
   #issue(entry: Pending, operation: Uint8Array): void {
-    this.#makeRoom(operation.length);
-    copySmall(operation, this.#requestArena, this.#arenaEnd);
+    copySmall(operation, this.#outbox.arena, this.#outbox.offsetFor(operation.length));
     this.#writeRow(entry, operation.length);
   }
 
-  #makeRoom(length: number): void {
-    if (this.#arenaEnd + length > this.#requestArena.length) this.flush();
-  }
-
-  /** The operation's bytes lie at the arena's end; the window has a place. */
+  /** The operation's bytes lie where the outbox said; the window has a place. */
   #writeRow(entry: Pending, length: number): void {
     const slot = this.#next++ % this.window;
-    (this.#slots[slot] as Pending).take(entry);
-    const cancellation = (this.#slots[slot] as Pending).cancellation;
-    if (cancellation !== undefined) cancellation.sent = true;
-    const base = this.#written++ * RequestRowWords;
-    this.#requestRows[base] = slot;
-    this.#requestRows[base + 1] = this.#arenaEnd;
-    this.#requestRows[base + 2] = length;
-    this.#arenaEnd += length;
+    const pending = this.#slots[slot] as Pending;
+    pending.take(entry);
+    if (pending.cancellation !== undefined) pending.cancellation.sent = true;
     this.#outstanding++;
-    if (!this.#inUpcall && !this.#synchronous) this.#scheduleFlush();
+    this.#outbox.addRequest(slot, length, pending.flags);
   }
 
-  #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    this.#flushSeen = 0;
-    this.#flushRounds = 0;
-    void settled.then(this.#flushSoon);
-  }
-
-  /** Requests issued by one run of microtasks leave together: a flush steps back while new ones keep coming. */
-  #flushWhenQuiet(): void {
-    if (this.#written > this.#flushSeen && this.#flushRounds < CoalesceRounds && this.#written > 1) {
-      this.#flushSeen = this.#written;
-      this.#flushRounds++;
-      void settled.then(this.#flushSoon);
-      return;
-    }
-    this.#flushScheduled = false;
-    if (!this.#closed) this.flush();
-  }
-
-  #drainQueue(): void {
+  #drainQueues(): void {
     if (this.#state !== ClientState.Ready) return;
+    this.#reads.drain();
+    while (this.#unsettled.length > 0 && this.#windowOpen()) {
+      const { entry, operation } = this.#unsettled.shift() as { entry: Pending; operation: Buffer };
+      if (entry.cancellation?.settled !== true) this.#issue(entry, operation);
+    }
     for (;;) {
       const entry = this.#queue.peek();
       if (entry === undefined) return;
@@ -336,59 +343,62 @@ export class ClientHost {
       }
       if (!this.#windowOpen()) return;
       const length = this.#queue.peekLength();
-      this.#makeRoom(length);
-      this.#queue.copyTo(this.#requestArena, this.#arenaEnd);
+      this.#queue.copyTo(this.#outbox.arena, this.#outbox.offsetFor(length));
       this.#writeRow(entry, length);
       this.#queue.shift();
     }
   }
 
   #onComplete(count: number): void {
-    this.#inUpcall = true;
+    this.#outbox.held = true;
     this.#resolvedPromise = false;
     const rows = this.#completionRows;
     for (let i = 0, base = 0; i < count; i++, base += ClientRow.Stride) {
-      const pending = this.#slots[rows[base + ClientRow.Slot] as number];
+      const slot = rows[base + ClientRow.Slot] as number;
+      const kind = rows[base + ClientRow.Kind] as number;
+      const pending = kind === CompletionKind.Request ? this.#slots[slot] : this.#reads.complete(slot);
       if (pending === undefined || !pending.active) continue;
-      this.#outstanding--;
+      if (kind === CompletionKind.Request) this.#outstanding--;
       const status = rows[base + ClientRow.Status] as number;
-      if (status === ResultStatus.Ok) this.#succeed(pending, base);
+      if (kind === CompletionKind.Unsettled) this.#logRead(pending, base);
+      else if (status === ResultStatus.Ok) this.#succeed(pending, base, kind);
       else this.#failed(pending, base, status);
     }
     this.#endUpcall();
   }
 
   #endUpcall(): void {
-    if (!this.#closed) this.#drainQueue();
-    this.#inUpcall = false;
-    if (this.#written === 0 || this.#closed) return;
+    if (!this.#closed) this.#drainQueues();
+    this.#outbox.held = this.#synchronous;
+    if (this.#outbox.empty || this.#closed) return;
     // Where promises were resolved, the requests of those who waited for them are yet to come.
-    if (this.#resolvedPromise && !this.#synchronous) this.#scheduleFlush();
+    if (this.#resolvedPromise && !this.#synchronous) this.#outbox.flushSoon();
     else this.flush();
   }
 
-  #succeed(pending: Pending, base: number): void {
+  /** A read whose answers never matched goes through the log. */
+  #logRead(pending: Pending, base: number): void {
+    const rows = this.#completionRows;
+    const operation = this.#results.copy(rows[base + ClientRow.Offset] as number, rows[base + ClientRow.Length] as number);
+    const entry = new Pending();
+    entry.take(pending);
+    entry.flags = RequestFlag.Query;
+    this.#unsettled.push({ entry, operation });
+  }
+
+  #succeed(pending: Pending, base: number, kind: number): void {
     const rows = this.#completionRows;
     const offset = rows[base + ClientRow.Offset] as number;
     const length = rows[base + ClientRow.Length] as number;
-    const { resolve, callback, cancellation } = pending;
-    pending.clear();
-    this.#logFull = false;
-    if (cancellation !== undefined) {
-      if (cancellation.settled) return;
-      cancellation.settled = true;
-      cancellation.release();
-    }
+    const { resolve, callback } = pending;
+    if (kind === CompletionKind.Request) this.#logFull = false;
+    if (!pending.release()) return;
     if (resolve !== undefined) {
       this.#resolvedPromise = true;
       resolve(length === 0 ? NoBytes : this.#results.copy(offset, length));
     } else if (callback !== undefined) {
       const seqno = joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number);
-      try {
-        callback(undefined, this.#results.view(offset, length), seqno);
-      } catch (error) {
-        throwLater(error);
-      }
+      callSafely(callback, undefined, this.#results.view(offset, length), seqno);
     }
   }
 
@@ -396,7 +406,7 @@ export class ClientHost {
     const rows = this.#completionRows;
     const text = this.#results.copy(rows[base + ClientRow.Offset] as number, rows[base + ClientRow.Length] as number).toString("utf8");
     const seqno = joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number);
-    fail(pending, completionError(status, text, seqno), seqno);
+    pending.fail(completionError(status, text, seqno), seqno);
     if (status !== ResultStatus.LogFull) return;
     this.#logFull = true;
     this.#probeUs = this.engine.nowUs() + LogFullProbeUs;
@@ -404,7 +414,7 @@ export class ClientHost {
   }
 
   #onEngineState(state: number): void {
-    this.#inUpcall = true;
+    this.#outbox.held = true;
     this.#resolvedPromise = true;
     this.#state = state;
     if (state === ClientState.Evicted || state === ClientState.LifeChanged) this.#failAll(undefined, "");
@@ -424,8 +434,13 @@ export class ClientHost {
     for (const pending of this.#slots) {
       if (!pending.active) continue;
       this.#outstanding--;
-      fail(pending, error("unknown"));
+      pending.fail(error("unknown"));
     }
+    this.#reads.failAll(
+      (pending) => pending.fail(error("unknown")),
+      (pending) => pending.fail(error("not-executed")),
+    );
+    for (const { entry } of this.#unsettled.splice(0)) entry.fail(error("unknown"));
     this.#failQueue(() => error("not-executed"));
   }
 
@@ -435,35 +450,14 @@ export class ClientHost {
       const entry = new Pending();
       entry.take(this.#queue.peek() as Pending);
       this.#queue.shift();
-      fail(entry, error());
+      entry.fail(error());
     }
   }
 }
 
-/** Settles an operation with an error, unless it was given up before. */
-function fail(pending: Pending, error: SquallError, seqno = 0): void {
-  const { reject, callback, cancellation } = pending;
-  pending.clear();
-  if (cancellation !== undefined) {
-    if (cancellation.settled) return;
-    cancellation.settled = true;
-    cancellation.release();
-  }
-  if (reject !== undefined) {
-    reject(error);
-  } else if (callback !== undefined) {
-    try {
-      callback(error, NoBytes, seqno);
-    } catch (thrown) {
-      throwLater(thrown);
-    }
-  }
-}
-
-/** A user's callback that throws must not disturb the other operations of the batch: the error becomes an uncaught exception. */
-function throwLater(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
+function queueFullError(): SquallError {
+  return new SquallError("QUEUE_FULL", "The window and the queue behind it are full; wait for results, or raise limits.queue.", {
+    outcome: "not-executed",
   });
 }
 

@@ -25,6 +25,8 @@ export class Pending {
   reject: ((error: SquallError) => void) | undefined;
   callback: InvokeCallback | undefined;
   cancellation: Cancellation | undefined;
+  /** Of a request its RequestFlag, of a read its Consistency. */
+  flags = 0;
 
   take(from: Pending): void {
     this.active = true;
@@ -32,6 +34,7 @@ export class Pending {
     this.reject = from.reject;
     this.callback = from.callback;
     this.cancellation = from.cancellation;
+    this.flags = from.flags;
     from.clear();
   }
 
@@ -41,6 +44,39 @@ export class Pending {
     this.reject = undefined;
     this.callback = undefined;
     this.cancellation = undefined;
+    this.flags = 0;
+  }
+
+  /** Settles the operation with an error, unless it was given up before. */
+  fail(error: SquallError, seqno = 0): void {
+    const { reject, callback } = this;
+    if (!this.release()) return;
+    if (reject !== undefined) reject(error);
+    else if (callback !== undefined) callSafely(callback, error, NoBytes, seqno);
+  }
+
+  /** Forgets the operation; false if it was given up before. */
+  release(): boolean {
+    const { cancellation } = this;
+    this.clear();
+    if (cancellation === undefined) return true;
+    if (cancellation.settled) return false;
+    cancellation.settled = true;
+    cancellation.release();
+    return true;
+  }
+}
+
+export const NoBytes = Buffer.alloc(0);
+
+/** A user's callback that throws must not disturb the other operations of the batch: the error becomes an uncaught exception. */
+export function callSafely(callback: InvokeCallback, error: SquallError | undefined, result: Buffer, seqno: number): void {
+  try {
+    callback(error, result, seqno);
+  } catch (thrown) {
+    queueMicrotask(() => {
+      throw thrown;
+    });
   }
 }
 
@@ -67,6 +103,10 @@ export function completionError(status: number, text: string, seqno = 1): Squall
     case ResultStatus.UnknownSession:
       return new SquallError("SESSION_EVICTED", "The replicas no longer know this client's session; connect again.", {
         outcome: "unknown",
+      });
+    case ResultStatus.QueryUnsupported:
+      return new SquallError("QUERY_UNSUPPORTED", "The state machine has no query; use invoke, or give it one.", {
+        outcome: "not-executed",
       });
     case ResultStatus.RanOverSize:
       return new SquallError("RESULT_TOO_LARGE", "The operation was executed, but its result exceeds limits.operationBytes.", {

@@ -14,6 +14,7 @@ export function detachableReplicaUpcalls(target: ReplicaUpcalls): Detachable<Rep
   return {
     upcalls: {
       onExecute: (count) => current?.onExecute(count) ?? 0,
+      onQuery: (count) => current?.onQuery(count) ?? 0,
       onControl: (type, from, stream, body) => current?.onControl(type, from, stream, body),
       onComplaint: (session, seqno) => current?.onComplaint(session, seqno),
       onTick: (nowUs) => current?.onTick(nowUs),

@@ -56,3 +56,12 @@ export async function closeHashPool(): Promise<void> {
   pool = undefined;
   await closing?.destroy();
 }
+
+/** State and session table in one digest, so that replicas with equal digests answer alike. */
+export function combineDigests(state: Uint8Array, sessions: Uint8Array): Buffer {
+  return createHash("sha256").update(state).update(sessions).digest();
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+}

@@ -5,9 +5,9 @@ import type { ReplicaReport } from "../status.js";
 import { StatusWord } from "./binding.js";
 import type { ReplicaEvent } from "./events.js";
 import { leaseFabric } from "./fabrics.js";
-import { hashBytes } from "./hashing.js";
+import { combineDigests, hashBytes } from "./hashing.js";
 import { loadBinding } from "./load.js";
-import { combineDigests, ReplicaHost } from "./replica-host.js";
+import { ReplicaHost } from "./replica-host.js";
 
 export interface LocalReplicaOptions {
   cluster: Cluster;
@@ -48,7 +48,7 @@ export function openLocalReplica(options: LocalReplicaOptions): LocalReplica {
       onEvent: (event) => {
         options.onEvent(event);
         // Not from within the engine's upcall that reports it.
-        if (event.type === "invariant-broken") setImmediate(close);
+        if (event.type === "invariant-broken" || event.type === "retired") setImmediate(close);
       },
     });
   } catch (error) {

@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { types } from "node:util";
 import type { ErrorCode } from "../errors.js";
 import type { Machine } from "../machine.js";
-import { ReplicaRow, ResultStatus } from "./binding.js";
+import { ReplicaRow, ResultStatus, RowKind } from "./binding.js";
 import { RowContext } from "./operation-context.js";
 import { joinWords } from "./seqno.js";
+import { type SnapshotBytes, wholeSnapshot } from "./snapshot-bytes.js";
 import { ViewCache } from "./view-cache.js";
 
 /** Longest error text, in bytes, that travels in a reply. */
@@ -13,10 +14,11 @@ export const MaxErrorTextBytes = 1024;
 /** Room for the results of one batch, besides that for the longest one. A batch that fills it goes on in the next upcall. */
 const BatchResultBytes = 256 * 1024;
 const Poison = 0xdb;
+const NoBytes = new Uint8Array(0);
 
-/** Why a machine stands still. `seqno` is the operation that stopped it, or the bound of the commit or rollback. */
+/** Why a machine stands still. `seqno` is the operation that stopped it, or the bound of the commit, rollback or restore. */
 export interface MachineFailure {
-  upcall: "speculativelyExecute" | "rollback" | "commit";
+  upcall: "speculativelyExecute" | "query" | "rollback" | "commit" | "restore";
   seqno: number;
   code: Extract<ErrorCode, "MACHINE_THREW" | "MACHINE_RETURNED_PROMISE" | "MACHINE_RETURNED_INVALID">;
   /** "name: message", at most MaxErrorTextBytes of UTF-8. */
@@ -33,7 +35,7 @@ export interface MachineHostOptions {
   arenaBytes: number;
   /** The longest result; a longer one is replaced by a typed error, at every replica alike. */
   maxResultBytes: number;
-  /** Poisons each operation after its upcall, so that a machine which keeps it is noticed. */
+  /** Poisons each operation after its upcall, so that a machine which keeps it is noticed; compares digests around each query. */
   debug?: boolean;
   onFailure(failure: MachineFailure): void;
 }
@@ -76,7 +78,7 @@ export class MachineHost {
   get failure(): MachineFailure | undefined {
     return this.#failure;
   }
-  /** True after a rollback or commit upcall threw: the state is unknown, and no agreement can mend it. */
+  /** True after a rollback, commit or restore upcall threw, or a query changed the state: the state is unknown, and no agreement can mend it. */
   get broken(): boolean {
     return this.#failure !== undefined && this.#failure.upcall !== "speculativelyExecute";
   }
@@ -92,6 +94,11 @@ export class MachineHost {
     try {
       for (; index < count; index++, base += ReplicaRow.Stride) {
         if (this.results.length - this.#resultsEnd < this.#resultReserve) return index;
+        if (rows[base + ReplicaRow.Status] === RowKind.Query) {
+          this.#query(base);
+          if (this.#failure !== undefined) return index + 1;
+          continue;
+        }
         const seqno = joinWords(rows[base + ReplicaRow.SeqnoLo] as number, rows[base + ReplicaRow.SeqnoHi] as number);
         const offset = rows[base + ReplicaRow.Offset] as number;
         const length = rows[base + ReplicaRow.Length] as number;
@@ -117,6 +124,17 @@ export class MachineHost {
     return index;
   }
 
+  /** Runs the queries of rows [0, count) outside the log; returns how many were run. */
+  query(count: number): number {
+    if (this.#failure !== undefined) return 0;
+    this.#resultsEnd = 0;
+    for (let index = 0; index < count; index++) {
+      if (this.#failure !== undefined || this.results.length - this.#resultsEnd < this.#resultReserve) return index;
+      this.#query(index * ReplicaRow.Stride);
+    }
+    return count;
+  }
+
   /** Undoes the operations of (toSeqno, fromSeqno], given newest first, in one upcall. */
   rollback(fromSeqno: number, toSeqno: number, operations: Buffer[], seqnos: number[]): void {
     for (const seqno of this.#threw) if (seqno > toSeqno) this.#threw.delete(seqno);
@@ -134,6 +152,12 @@ export class MachineHost {
   /** True when the operation at `seqno` threw, so that there is nothing of it to undo. */
   hasThrown(seqno: number): boolean {
     return this.#threw.has(seqno);
+  }
+
+  /** True when an operation above `seqno` threw. */
+  hasThrownAbove(seqno: number): boolean {
+    for (const thrown of this.#threw) if (thrown > seqno) return true;
+    return false;
   }
 
   /** Tells the machine that nothing at or below `seqno` will be rolled back. */
@@ -157,8 +181,29 @@ export class MachineHost {
   /** Digest of the state, or the bytes to hash for it; undefined when the machine offers neither. Throws what the machine throws. */
   digestOrSnapshot(): { digest: Uint8Array } | { snapshot: Uint8Array } | undefined {
     if (this.machine.digest !== undefined) return { digest: this.machine.digest() };
-    if (this.machine.snapshot !== undefined) return { snapshot: this.machine.snapshot() };
+    if (this.machine.snapshot !== undefined) return { snapshot: wholeSnapshot(this.machine.snapshot()) };
     return undefined;
+  }
+
+  /** Throws what the machine throws. */
+  snapshot(): SnapshotBytes {
+    if (this.machine.snapshot === undefined) throw new TypeError("the machine has no snapshot");
+    return this.machine.snapshot();
+  }
+
+  /** The committed state at `seqno` takes the place of all that was executed. False: the machine failed and is broken. */
+  restore(seqno: number, snapshot: Uint8Array): boolean {
+    this.#threw.clear();
+    this.#failure = undefined;
+    this.#committed = seqno;
+    try {
+      if (this.machine.restore === undefined) throw new TypeError("the machine has no restore");
+      rejectPromise(this.machine.restore(snapshot));
+      return true;
+    } catch (error) {
+      this.#break("restore", seqno, error);
+      return false;
+    }
   }
 
   #takeResult(base: number, result: Uint8Array): void {
@@ -176,27 +221,60 @@ export class MachineHost {
     rows[base + ReplicaRow.ResultLength] = length;
   }
 
+  /** A query has no effect: what it throws goes to its client, and the machine goes on. */
+  #query(base: number): void {
+    const { rows, machine } = this;
+    if (machine.query === undefined) {
+      rows[base + ReplicaRow.Status] = ResultStatus.QueryUnsupported;
+      rows[base + ReplicaRow.ResultLength] = 0;
+      return;
+    }
+    const before = this.#debug ? this.#stateText() : undefined;
+    const offset = rows[base + ReplicaRow.Offset] as number;
+    const length = rows[base + ReplicaRow.Length] as number;
+    try {
+      const operation = this.#copy ? this.#operations.copy(offset, length) : this.#operations.view(offset, length);
+      this.#context.enter(base);
+      const result = machine.query(operation, this.#context);
+      if (this.#debug && !this.#copy) operation.fill(Poison);
+      if (result === undefined) this.#takeResult(base, NoBytes);
+      else if (types.isUint8Array(result)) this.#takeResult(base, result);
+      else this.#takeError(base, describeInvalid("query", result).text);
+    } catch (error) {
+      this.#takeError(base, errorText(error));
+    }
+    if (!this.#debug || this.#stateText() === before) return;
+    const seqno = joinWords(rows[base + ReplicaRow.SeqnoLo] as number, rows[base + ReplicaRow.SeqnoHi] as number);
+    this.#break("query", seqno, new TypeError("the query changed the machine's state; a query must leave it as it was"));
+  }
+
+  #stateText(): string | undefined {
+    const state = this.digestOrSnapshot();
+    if (state === undefined) return undefined;
+    return "digest" in state ? Buffer.from(state.digest).toString("hex") : createHash("sha256").update(state.snapshot).digest("hex");
+  }
+
   #refuseResult(index: number, base: number, seqno: number, result: unknown): number {
-    const promise = isThenable(result);
-    if (result instanceof Promise) result.catch(() => {});
-    const code = promise ? "MACHINE_RETURNED_PROMISE" : "MACHINE_RETURNED_INVALID";
-    const what = promise ? "a promise" : result === null ? "null" : `a value of type ${typeof result}`;
-    const text = `${code}: speculativelyExecute returned ${what}; it must return a Uint8Array or undefined, synchronously`;
+    const { code, text } = describeInvalid("speculativelyExecute", result);
     this.#fail(base, { upcall: "speculativelyExecute", seqno, code, text, error: undefined });
     return index + 1;
   }
 
   #fail(base: number, failure: MachineFailure): void {
-    const text = Buffer.from(failure.text, "utf8");
-    this.results.set(text, this.#resultsEnd);
-    this.#resultsEnd += text.length;
-    this.rows[base + ReplicaRow.Status] = ResultStatus.MachineThrew;
-    this.rows[base + ReplicaRow.ResultLength] = text.length;
+    this.#takeError(base, failure.text);
     this.#failure = failure;
     this.#onFailure(failure);
   }
 
-  #break(upcall: "rollback" | "commit", seqno: number, error: unknown): void {
+  #takeError(base: number, errorText: string): void {
+    const text = Buffer.from(errorText, "utf8");
+    this.results.set(text, this.#resultsEnd);
+    this.#resultsEnd += text.length;
+    this.rows[base + ReplicaRow.Status] = ResultStatus.MachineThrew;
+    this.rows[base + ReplicaRow.ResultLength] = text.length;
+  }
+
+  #break(upcall: "query" | "rollback" | "commit" | "restore", seqno: number, error: unknown): void {
     this.#failure = { upcall, seqno, code: "MACHINE_THREW", text: errorText(error), error };
     this.#onFailure(this.#failure);
   }
@@ -219,6 +297,15 @@ export function errorText(error: unknown): string {
 /** What replicas compare to find out whether they failed alike. */
 export function failureDigest(failure: MachineFailure): Buffer {
   return createHash("sha256").update(failure.code).update("\0").update(failure.text).digest();
+}
+
+/** What is wrong with a result that is no Uint8Array. */
+function describeInvalid(upcall: string, result: unknown): { code: MachineFailure["code"]; text: string } {
+  const promise = isThenable(result);
+  if (result instanceof Promise) result.catch(() => {});
+  const code = promise ? "MACHINE_RETURNED_PROMISE" : "MACHINE_RETURNED_INVALID";
+  const what = promise ? "a promise" : result === null ? "null" : `a value of type ${typeof result}`;
+  return { code, text: `${code}: ${upcall} returned ${what}; it must return a Uint8Array or undefined, synchronously` };
 }
 
 function isThenable(value: unknown): boolean {

@@ -1,29 +1,78 @@
 /** The data plane as the control plane sees it: the native engine's verbs with the machine's upcalls in their places. */
-import type { DataPlane } from "../control/data-plane.js";
+import type { ControlCounter, ControlEvent, DataPlane } from "../control/data-plane.js";
+import type { Snapshot } from "../control/snapshot.js";
 import type { NativeBinding, NativeReplicaEngine } from "./binding.js";
 import { StatusWord } from "./binding.js";
+import { CheckpointKeeper, verifySnapshot } from "./checkpoints.js";
 import type { MachineHost } from "./machine-host.js";
+
+const counterWords: Record<ControlCounter, number> = {
+  syncs: StatusWord.SyncsSent,
+  reconciliations: StatusWord.Reconciliations,
+  modeSwitches: StatusWord.ModeSwitches,
+};
 
 export interface DataPlaneHooks {
   onInstalled(view: number, rolledBack: number, installed: number): void;
+  /** A checkpoint was taken. */
+  onCheckpoint(snapshot: Snapshot): void;
+  onCheckpointRefused(seqno: number, error: unknown): void;
+  /** The state was replaced by a snapshot. */
+  onRestored(snapshot: Snapshot): void;
+  /** What verify() put off. */
+  onVerified(snapshot: Snapshot, valid: boolean): void;
+  onEvent(event: ControlEvent): void;
   onFail(message: string): void;
 }
 
+export interface ReplicaDataPlaneOptions {
+  binding: NativeBinding;
+  engine: NativeReplicaEngine;
+  machine: MachineHost;
+  words: Float64Array;
+  logEntries: number;
+  /** Entries between checkpoints; 0: none. */
+  checkpointEvery: number;
+  /** No hashing on other threads. */
+  hashInPlace: boolean;
+  hooks: DataPlaneHooks;
+}
+
 export class ReplicaDataPlane implements DataPlane {
+  readonly logEntries: number;
+  readonly keeper: CheckpointKeeper;
   readonly #binding: NativeBinding;
   readonly #engine: NativeReplicaEngine;
   readonly #machine: MachineHost;
   readonly #words: Float64Array;
+  readonly #hashInPlace: boolean;
   readonly #hooks: DataPlaneHooks;
 
-  constructor(binding: NativeBinding, engine: NativeReplicaEngine, machine: MachineHost, words: Float64Array, hooks: DataPlaneHooks) {
-    this.#binding = binding;
+  constructor(options: ReplicaDataPlaneOptions) {
+    const { engine, machine, words, hooks, hashInPlace } = options;
+    this.logEntries = options.logEntries;
+    this.#binding = options.binding;
     this.#engine = engine;
     this.#machine = machine;
     this.#words = words;
+    this.#hashInPlace = hashInPlace;
     this.#hooks = hooks;
+    this.keeper = new CheckpointKeeper({
+      engine,
+      machine,
+      words,
+      every: options.checkpointEvery,
+      inPlace: hashInPlace,
+      rollBack: (toSeqno) => this.#rollBackMachine(toSeqno),
+      taken: (snapshot) => this.#taken(snapshot),
+      refused: (seqno, error) => hooks.onCheckpointRefused(seqno, error),
+      fail: (message) => hooks.onFail(message),
+    });
   }
 
+  get lifeId(): Uint8Array | undefined {
+    return this.#engine.lifeId();
+  }
   get view(): number {
     return this.#words[StatusWord.View] as number;
   }
@@ -41,6 +90,12 @@ export class ReplicaDataPlane implements DataPlane {
   }
   get committed(): number {
     return this.#words[StatusWord.Committed] as number;
+  }
+  get logBase(): number {
+    return this.#words[StatusWord.LogBase] as number;
+  }
+  get loopDelayUs(): number {
+    return this.#words[StatusWord.LoopDelayUs] as number;
   }
   get executed(): number {
     return this.#words[StatusWord.Executed] as number;
@@ -72,14 +127,46 @@ export class ReplicaDataPlane implements DataPlane {
     this.#hooks.onInstalled(view, rolledBack, records.length);
   }
 
+  installSnapshot(view: number, mode: number, snapshot: Snapshot, records: Uint8Array[]): boolean {
+    if (!this.#restore(snapshot)) return false;
+    this.#engine.install(view, mode, snapshot.seqno, records);
+    this.commitExecuted();
+    this.#hooks.onInstalled(view, 0, records.length);
+    return true;
+  }
+
+  restore(snapshot: Snapshot): boolean {
+    return this.#restore(snapshot);
+  }
+
+  setLife(lifeId: Uint8Array): boolean {
+    return this.#engine.setLife(lifeId);
+  }
+
+  appendCommitted(records: Uint8Array[]): boolean {
+    const complete = this.#engine.appendCommitted(records);
+    this.commitExecuted();
+    return complete;
+  }
+
+  verify(snapshot: Snapshot): boolean | undefined {
+    return verifySnapshot(snapshot, this.#hashInPlace, (valid) => this.#hooks.onVerified(snapshot, valid));
+  }
+
+  truncate(seqno: number): void {
+    this.#engine.truncate(seqno);
+  }
+
   commitTo(seqno: number): void {
     this.#engine.commitTo(seqno);
     this.commitExecuted();
   }
 
-  /** The machine's commit upcall follows execution, never runs ahead of it. */
+  /** The machine's commit upcall follows execution, never runs ahead of it, and does not pass a checkpoint that is due. */
   commitExecuted(): void {
-    this.#machine.commit(Math.min(this.committed, this.executed));
+    const seqno = Math.min(this.committed, this.executed);
+    this.keeper.advance(seqno);
+    this.#machine.commit(seqno);
   }
 
   answer(fromSeqno: number, toSeqno: number): void {
@@ -91,9 +178,36 @@ export class ReplicaDataPlane implements DataPlane {
   fail(message: string): void {
     this.#hooks.onFail(message);
   }
-  count(counter: "reconciliations" | "syncs"): void {
-    const word = counter === "syncs" ? StatusWord.SyncsSent : StatusWord.Reconciliations;
+  event(event: ControlEvent): void {
+    this.#hooks.onEvent(event);
+  }
+  count(counter: ControlCounter): void {
+    const word = counterWords[counter];
     this.#words[word] = (this.#words[word] as number) + 1;
+  }
+  prepareAgain(to: number): void {
+    this.#engine.prepareAgain(to);
+  }
+  prepareStats(): Float64Array {
+    return this.#engine.prepareStats();
+  }
+
+  #taken(snapshot: Snapshot): void {
+    this.#words[StatusWord.Checkpoint] = snapshot.seqno;
+    this.#hooks.onCheckpoint(snapshot);
+  }
+
+  #restore(snapshot: Snapshot): boolean {
+    const { seqno, position, sessions, machine } = snapshot;
+    if (!this.#engine.restore(seqno, position, sessions)) {
+      this.#hooks.onFail(`the snapshot at ${seqno} can't be restored: its session table is malformed`);
+      return false;
+    }
+    this.keeper.reset();
+    if (!this.#machine.restore(seqno, machine)) return false;
+    this.#words[StatusWord.Checkpoint] = seqno;
+    this.#hooks.onRestored(snapshot);
+    return true;
   }
 
   #rollBackMachine(keepTo: number): number {

@@ -4,13 +4,18 @@
  */
 import { createHash } from "node:crypto";
 import type { Cluster } from "../config-types.js";
-import { ControlPlane } from "../control/control-plane.js";
+import { ControlPlane, type ControlPlaneConfig } from "../control/control-plane.js";
+import type { ControlEvent } from "../control/data-plane.js";
+import { type Configuration, formatAddress, portOf } from "../control/membership.js";
+import type { Snapshot } from "../control/snapshot.js";
 import { SquallError } from "../errors.js";
 import type { Machine } from "../machine.js";
 import { type ReplicaReport, readProgress } from "../status.js";
+import { version } from "../version.js";
 import {
   dropReasons,
   MessageType,
+  Mode,
   type NativeAddress,
   type NativeBinding,
   type NativeLoopHub,
@@ -19,23 +24,28 @@ import {
   ReplicaStatus,
   StatusWord,
 } from "./binding.js";
-import { BootIdBytes, configDigest, decodeBootRecord, encodeBlank, newBootId, RecoveringKind } from "./boot.js";
+import { configDigest, limitsDigest, newBootId } from "./boot.js";
+import { Bootstrapping } from "./bootstrapping.js";
 import { detachableReplicaUpcalls } from "./detachable.js";
-import { addressErrorCode, type Endpoints, endpointsOf } from "./endpoints.js";
+import { type Endpoints, endpointsOf } from "./endpoints.js";
+import { Epochs } from "./epochs.js";
 import type { ReplicaEvent } from "./events.js";
 import { FaultAgreement } from "./fault-agreement.js";
+import { combineDigests, hex } from "./hashing.js";
 import { failureDigest, type MachineFailure, MachineHost } from "./machine-host.js";
 import { ReplicaDataPlane } from "./replica-data-plane.js";
+import { checkpointEvery, openReplicaEngine } from "./replica-engine.js";
+import { ReplicaObserver } from "./replica-observer.js";
+import { StatusAnswers } from "./status-answers.js";
+import { TakeOver } from "./take-over.js";
 
-const AnnounceUs = 500_000;
 /** Operations of one batch upcall; a longer backlog is executed in several. */
 const BatchRows = 1024;
 const BatchArenaBytes = 256 * 1024;
 /** Timers of the event loop count milliseconds and may fire a little early. */
 const EarlyUs = 2_000;
-/** A state digest may be costly: replicas compute one for askers at most so often. */
-const DigestIntervalUs = 100_000;
-
+/** How often a part of a snapshot in chunks is pulled. */
+const PullEveryUs = 1_000;
 export interface ReplicaHostOptions {
   binding: NativeBinding;
   fabric: NativeUdpFabric | NativeLoopHub;
@@ -55,6 +65,8 @@ export interface ReplicaHostOptions {
   bootId?: Uint8Array;
   /** Operations of one batch upcall, and room for their bytes: what one replica holds beyond its log. */
   batch?: { rows: number; arenaBytes: number };
+  /** The simulator has no other threads: snapshots are hashed where they are. */
+  hashInPlace?: boolean;
   /** Called synchronously; must not throw. */
   onEvent?: (event: ReplicaEvent) => void;
 }
@@ -66,29 +78,35 @@ export function newStatusWords(): Float64Array {
 const BadBodyWord = StatusWord.DropBase + dropReasons.indexOf("badBody");
 
 export class ReplicaHost {
-  readonly id: number;
   readonly words: Float64Array;
   readonly machine: MachineHost;
   readonly engine: NativeReplicaEngine;
   readonly data: ReplicaDataPlane;
-  readonly control: ControlPlane;
-  readonly #n: number;
+  control: ControlPlane;
   readonly #bootId: Uint8Array;
-  readonly #configDigest: Uint8Array;
-  readonly #faults: FaultAgreement;
+  #configDigest: Uint8Array;
+  readonly #cluster: Cluster;
+  readonly #bootstrapping: Bootstrapping;
+  readonly #guardsOff: number;
+  readonly #epochs: Epochs;
+  #faults: FaultAgreement;
+  /** While this replica joins an epoch. */
+  #takeOver: TakeOver | undefined;
+  /** The last checkpoint: a control plane of a new epoch begins with it. */
+  #checkpoint: Snapshot | undefined;
+  readonly #observer: ReplicaObserver;
+  readonly #openedUs: number;
+  readonly #statusAnswers: StatusAnswers;
   readonly #onEvent: (event: ReplicaEvent) => void;
   readonly #upcalls = detachableReplicaUpcalls({
     onExecute: (count) => (this.#broken === undefined ? this.machine.execute(count) : 0),
+    onQuery: (count) => (this.#broken === undefined ? this.machine.query(count) : 0),
     onControl: (type, from, stream, body) => this.#onControl(type, from, stream, body),
     onComplaint: (session, seqno) => this.#onComplaint(session, seqno),
     onTick: (nowUs) => this.#onTick(nowUs),
   });
-  #bootRecord: Uint8Array | undefined;
-  #announceUs = 0;
   #armedUs = Number.POSITIVE_INFINITY;
   #progressSeqno = 0;
-  #digestUs = Number.NEGATIVE_INFINITY;
-  #digest: string | undefined;
   #broken: string | undefined;
   #halted = false;
   #closed = false;
@@ -102,12 +120,18 @@ export class ReplicaHost {
     if (!Number.isInteger(id) || id < 0 || id >= n) {
       throw new SquallError("INVALID_OPTION", `id must be a replica's index, 0 to ${n - 1}; it is ${String(id)}.`);
     }
-    this.id = id;
     this.words = options.words ?? newStatusWords();
-    this.#n = n;
+    this.#cluster = cluster;
+    this.#guardsOff = options.binding.mutations ? (options.guardsOff ?? 0) : 0;
     this.#bootId = options.bootId ?? newBootId();
     this.#configDigest = configDigest(cluster);
-    this.#onEvent = options.onEvent ?? (() => {});
+    const { onEvent } = options;
+    this.#onEvent = onEvent === undefined ? () => {} : (event) => onEvent({ ...event, replica: this.id });
+    this.#statusAnswers = new StatusAnswers(
+      cluster.datagramBytes,
+      () => this.report(),
+      () => this.digestNow(),
+    );
     this.machine = new MachineHost({
       machine: options.machine,
       rows: options.batch?.rows ?? BatchRows,
@@ -116,24 +140,64 @@ export class ReplicaHost {
       debug: options.debug === true,
       onFailure: (failure) => this.#onMachineFailure(failure),
     });
-    this.engine = this.#openEngine(options, cluster.secret);
-    this.data = new ReplicaDataPlane(options.binding, this.engine, this.machine, this.words, {
-      onInstalled: (view, rolledBack, installed) => this.#onInstalled(view, rolledBack, installed),
-      onFail: (message) => this.#fail(message),
+    this.engine = openReplicaEngine(options, cluster.secret, this.words, this.machine, this.#upcalls.upcalls);
+    this.data = new ReplicaDataPlane({
+      binding: options.binding,
+      engine: this.engine,
+      machine: this.machine,
+      words: this.words,
+      logEntries: cluster.limits.logEntries,
+      checkpointEvery: checkpointEvery(options),
+      hashInPlace: options.hashInPlace === true,
+      hooks: {
+        onInstalled: (view, rolledBack, installed) => this.#onInstalled(view, rolledBack, installed),
+        onCheckpoint: (snapshot) => this.#onCheckpoint(snapshot),
+        onCheckpointRefused: (seqno, error) => this.#onEvent({ type: "checkpoint-refused", replica: id, seqno, error }),
+        onRestored: (snapshot) => this.#onEvent({ type: "restored", replica: id, seqno: snapshot.seqno, bytes: bytesOf(snapshot) }),
+        onVerified: (snapshot, valid) => this.#onVerified(snapshot, valid),
+        onEvent: (event) => this.#onControlEvent(event),
+        onFail: (message) => this.#fail(message),
+      },
     });
-    this.control = new ControlPlane(
-      { replica: id, n, timing: cluster.timing, guardsOff: options.binding.mutations ? (options.guardsOff ?? 0) : 0 },
-      this.data,
-    );
-    this.#faults = new FaultAgreement(id, n, {
-      send: (to, body) => this.engine.send(to, MessageType.Fault, body),
-      executed: () => this.data.executed,
-      hashAt: (seqno) => this.engine.hashAt(seqno),
-      resume: (seqno) => this.#resume(seqno),
+    this.#bootstrapping = new Bootstrapping({
+      engine: this.engine,
+      id,
+      replicas: n,
+      bootId: this.#bootId,
+      configDigest: this.#configDigest,
+      begin: (lifeId, record) => void this.bootstrap(lifeId, record),
     });
+    this.#epochs = new Epochs({
+      engine: this.engine,
+      data: this.data,
+      id,
+      replicas: (options.endpoints ?? endpointsOf(cluster)).replicas,
+      bootId: hex(this.#bootId),
+      firstMode: cluster.mode === "speculative" ? Mode.Speculative : Mode.Leader,
+      snapshots: checkpointEvery(options) > 0,
+      largestBytes: cluster.limits.operationBytes,
+      host: {
+        reconcile: (nowUs) => this.control.reconfigure(nowUs),
+        entered: (configuration, replica, joins) => this.#onEntered(configuration, replica, joins),
+        takeOver: (seqno) => this.#startTakeOver(seqno),
+        silent: () => this.control.snapshot.unheard,
+        retired: () => this.#retire(),
+      },
+    });
+    this.control = this.#newControl();
+    this.#faults = this.#newFaults();
+    this.#observer = new ReplicaObserver(id, this.words, () => this.control.snapshot, this.#onEvent);
+    this.#openedUs = this.engine.nowUs();
     this.#arm();
   }
 
+  /** Its index in the present configuration. */
+  get id(): number {
+    return this.#epochs.id;
+  }
+  get epoch(): number {
+    return this.#epochs.epoch;
+  }
   get bootId(): Uint8Array {
     return this.#bootId;
   }
@@ -148,7 +212,8 @@ export class ReplicaHost {
   bootstrap(lifeId: Uint8Array, record?: Uint8Array): boolean {
     if (this.#closed || this.engine.lifeId() !== undefined || this.data.status !== ReplicaStatus.Recovery) return false;
     this.engine.bootstrap(lifeId);
-    this.#bootRecord = record;
+    this.#bootstrapping.record = record;
+    this.words[StatusWord.Incarnation] = this.control.snapshot.incarnation;
     this.#onEvent({ type: "bootstrapped", replica: this.id, lifeId: hex(lifeId) });
     this.control.onProgress(this.engine.nowUs());
     this.#arm();
@@ -160,10 +225,23 @@ export class ReplicaHost {
     const progress = readProgress(this.words);
     const lifeId = this.#closed ? undefined : this.engine.lifeId();
     const failure = this.machine.failure;
+    const { leader, unheard, lastReason, recovery } = this.control.snapshot;
     return {
       id: this.id,
-      replicas: this.#n,
+      replicas: this.#epochs.replicas.length,
+      epoch: this.epoch,
+      members: this.#epochs.replicas.map(formatAddress),
+      ...(this.#epochs.next === undefined ? {} : { nextEpoch: this.#epochs.next.epoch }),
+      joining: this.#epochs.joining,
+      limitsDigest: hex(limitsDigest(this.#cluster)),
       ...progress,
+      version,
+      timeMs: Date.now(),
+      uptimeMs: this.#closed ? 0 : (this.engine.nowUs() - this.#openedUs) / 1000,
+      leader,
+      silent: [...unheard],
+      reason: recovery?.text ?? lastReason,
+      configDigest: hex(this.#configDigest),
       lifeId: lifeId === undefined ? undefined : hex(lifeId),
       bootId: hex(this.#bootId),
       committedHash: this.#closed ? "" : hex(this.engine.hashAt(progress.committed)),
@@ -193,77 +271,32 @@ export class ReplicaHost {
     this.#onEvent({ type: "closed", replica: this.id });
   }
 
-  #openEngine(options: ReplicaHostOptions, secret: Uint8Array): NativeReplicaEngine {
-    const { cluster } = options;
-    const endpoints = options.endpoints ?? endpointsOf(cluster);
-    const { limits } = cluster;
-    try {
-      return new options.binding.ReplicaEngine(
-        {
-          fabric: options.fabric,
-          ...(options.loopPort === undefined ? {} : { loopPort: options.loopPort }),
-          group: cluster.group,
-          replica: options.id,
-          replicas: endpoints.replicas,
-          ...(endpoints.design === "multicast" && endpoints.target !== undefined
-            ? { multicast: { group: endpoints.target, ...(endpoints.interface === undefined ? {} : { interface: endpoints.interface }) } }
-            : {}),
-          secret,
-          sealed: cluster.sealed,
-          datagramBytes: cluster.datagramBytes,
-          maxOperationBytes: limits.operationBytes,
-          window: limits.window,
-          maxSessions: limits.sessions,
-          logEntries: limits.logEntries,
-          logBytes: limits.logBytes,
-          maxClockSkewMs: limits.clockSkewMs,
-          status: this.words,
-          rows: this.machine.rows,
-          arena: this.machine.arena,
-          results: this.machine.results,
-          ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
-        },
-        this.#upcalls.upcalls,
-      );
-    } catch (cause) {
-      if (cause instanceof RangeError) {
-        throw new SquallError(
-          "INVALID_OPTION",
-          `The system grants no address space for a log of ${limits.logEntries} entries and ${limits.logBytes} bytes: lower limits.logEntries or limits.logBytes.`,
-          { cause },
-        );
-      }
-      const code = addressErrorCode(cause);
-      if (code === undefined) throw cause;
-      const address = cluster.replicas[options.id];
-      const what =
-        code === "ADDRESS_IN_USE"
-          ? "is in use: another process, or this replica a second time, has the port"
-          : "can't be bound on this machine";
-      throw new SquallError(code, `Replica ${options.id}'s address ${address?.ip} port ${address?.port} ${what}.`, { cause });
-    }
-  }
-
   #onTick(nowUs: number): void {
     if (this.#stopped()) return;
     this.data.commitExecuted();
+    this.data.keeper.work();
     this.control.onProgress(nowUs);
     if (nowUs >= this.#armedUs) {
       this.words[StatusWord.LoopDelayUs] = nowUs - this.#armedUs;
       this.#armedUs = Number.POSITIVE_INFINITY;
-      if (nowUs >= this.control.nextDeadlineUs()) this.control.onTimer(nowUs);
+      if (this.#takeOver) this.#takeOver.onTimer(nowUs);
+      else if (nowUs >= this.control.nextDeadlineUs()) this.control.onTimer(nowUs);
       this.#faults.onTimer(nowUs);
-      this.#announce(nowUs);
     } else if (this.#armedUs - nowUs < EarlyUs) {
       // This may have been the timer, fired a little early: it would not come again.
       this.engine.setTimer(this.#armedUs);
     }
+    this.#epochs.step(nowUs);
+    if (this.#stopped()) return;
+    this.#observer.observe(nowUs);
     this.#arm();
   }
 
   #onComplaint(session: number, seqno: number): void {
     if (this.#stopped()) return;
-    this.control.onComplaint(this.engine.nowUs(), session, seqno);
+    const nowUs = this.engine.nowUs();
+    this.control.onComplaint(nowUs, session, seqno);
+    this.#observer.observe(nowUs);
     this.#arm();
   }
 
@@ -271,75 +304,94 @@ export class ReplicaHost {
     if (this.#stopped()) return;
     const nowUs = this.engine.nowUs();
     switch (type) {
-      case MessageType.BootstrapPrepare:
-        this.#answerOperator(stream);
-        break;
-      case MessageType.BootstrapCommit:
-        this.#takeBootRecord(body);
-        this.#answerOperator(stream);
-        break;
-      case MessageType.Recovering:
-        this.#onRecovering(from, body);
-        break;
       case MessageType.StatusRequest:
-        this.#answerStatus(nowUs, stream, body);
+        this.engine.sendToStream(stream, MessageType.StatusReply, this.#statusAnswers.answer(nowUs, body));
         break;
       case MessageType.Fault:
         this.#faults.onMessage(nowUs, from, body);
         break;
+      case MessageType.Reconfigure:
+        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.#epochs.request(nowUs, body))));
+        break;
+      case MessageType.NewEpoch:
+        if (!this.#epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
+        break;
       default:
-        if (!this.control.onFrame(nowUs, from, type, body)) (this.words[BadBodyWord] as number) += 1;
+        if (this.#bootstrapping.onFrame(type, from, stream, body)) break;
+        this.#epochs.onFrame(nowUs, from, type, body);
+        if (!(this.#takeOver ?? this.control).onFrame(nowUs, from, type, body)) (this.words[BadBodyWord] as number) += 1;
     }
-    if (!this.#stopped()) this.#arm();
+    if (this.#stopped()) return;
+    this.#epochs.step(nowUs);
+    this.#observer.observe(nowUs);
+    this.#arm();
   }
 
-  /** BOOTSTRAPPED(life) once there is a life, else BLANK(boot id, config digest). */
-  #answerOperator(stream: number): void {
-    const lifeId = this.engine.lifeId();
-    if (lifeId !== undefined) this.engine.sendToStream(stream, MessageType.Bootstrapped, lifeId);
-    else this.engine.sendToStream(stream, MessageType.Blank, encodeBlank(this.#bootId, this.#configDigest));
+  #newControl(): ControlPlane {
+    return new ControlPlane(this.#controlConfig(), this.data);
   }
 
-  /** Takes a life if the record names this very process; a process started later has another boot id and stays in RECOVERY. */
-  #takeBootRecord(body: Uint8Array): void {
-    const record = decodeBootRecord(body, this.#n);
-    const own = record?.bootIds[this.id];
-    if (record === undefined || own === undefined || Buffer.compare(own, this.#bootId) !== 0) return;
-    this.bootstrap(record.lifeId, body.slice());
+  #controlConfig(): ControlPlaneConfig {
+    return {
+      replica: this.id,
+      n: this.#epochs.replicas.length,
+      timing: this.#cluster.timing,
+      // LEADER views need the data plane's half of them.
+      mode: this.#cluster.mode,
+      bootId: this.#bootId,
+      epoch: this.epoch,
+      reconfiguration: (nowUs) => this.#epochs.reconfiguration(nowUs),
+      guardsOff: this.#guardsOff,
+    };
   }
 
-  #onRecovering(from: number, body: Uint8Array): void {
-    if (body[0] === RecoveringKind.Commit) {
-      this.#takeBootRecord(body.subarray(1));
-    } else if (body[0] === RecoveringKind.Announce && body.length === 1 + BootIdBytes && this.#bootRecord !== undefined) {
-      const named = decodeBootRecord(this.#bootRecord, this.#n)?.bootIds[from];
-      if (named === undefined || Buffer.compare(named, body.subarray(1)) !== 0) return;
-      this.engine.send(from, MessageType.Recovering, Buffer.concat([Uint8Array.of(RecoveringKind.Commit), this.#bootRecord]));
+  #newFaults(): FaultAgreement {
+    return new FaultAgreement(this.id, this.#epochs.replicas.length, {
+      send: (to, body) => this.engine.send(to, MessageType.Fault, body),
+      executed: () => this.data.executed,
+      // Of what is forgotten nothing can be said.
+      hashAt: (seqno) => (seqno < this.data.logBase ? new Uint8Array(0) : this.engine.hashAt(seqno)),
+      resume: (seqno) => this.#resume(seqno),
+    });
+  }
+
+  /** Another epoch, other peers: what knows them begins anew. */
+  #onEntered({ epoch, members }: Configuration, replica: number, joins: boolean): void {
+    this.control = this.#newControl();
+    this.#faults = this.#newFaults();
+    this.#takeOver = undefined;
+    this.#configDigest = configDigest({ ...this.#cluster, replicas: members.map(({ address }) => ({ ip: "", port: portOf(address) })) });
+    if (!joins && this.data.status === ReplicaStatus.Normal) {
+      // The others, and those that join, need the state the epoch begins with.
+      this.data.commitExecuted();
+      this.#beginControl();
     }
+    this.#onEvent({ type: "epoch-entered", replica, epoch, members: members.map(({ address }) => formatAddress(address)), joins });
   }
 
-  /** In RECOVERY: tells the others which process is here, in case it missed the end of its bootstrap. */
-  #announce(nowUs: number): void {
-    if (this.data.status !== ReplicaStatus.Recovery || nowUs < this.#announceUs) return;
-    this.#announceUs = nowUs + AnnounceUs;
-    this.engine.send(-1, MessageType.Recovering, Buffer.concat([Uint8Array.of(RecoveringKind.Announce), this.#bootId]));
+  #beginControl(): void {
+    const nowUs = this.engine.nowUs();
+    this.words[StatusWord.Incarnation] = this.control.snapshot.incarnation;
+    this.control.onProgress(nowUs);
+    if (this.#checkpoint) this.control.onCheckpoint(nowUs, this.#checkpoint);
+    this.engine.flush();
+    this.#arm();
   }
 
-  /** A first body byte of 1 asks for the digest too. */
-  #answerStatus(nowUs: number, stream: number, body: Uint8Array): void {
-    const report = this.report();
-    if (body[0] === 1) {
-      if (nowUs - this.#digestUs >= DigestIntervalUs) {
-        this.#digestUs = nowUs;
-        try {
-          this.#digest = this.digestNow().toString("hex");
-        } catch {
-          this.#digest = undefined;
-        }
-      }
-      if (this.#digest !== undefined) report.digest = this.#digest;
-    }
-    this.engine.sendToStream(stream, MessageType.StatusReply, Buffer.from(JSON.stringify(report)));
+  #startTakeOver(seqno: number): void {
+    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, (nowUs, snapshot) => {
+      this.#takeOver = undefined;
+      this.#checkpoint = snapshot;
+      this.#epochs.takenOver(nowUs);
+      this.#beginControl();
+    });
+    this.#arm();
+  }
+
+  #retire(): void {
+    if (this.#closed) return;
+    this.#onEvent({ type: "retired", replica: this.id, epoch: this.epoch });
+    this.close();
   }
 
   #onMachineFailure(failure: MachineFailure): void {
@@ -375,7 +427,34 @@ export class ReplicaHost {
       this.#faults.cancel();
       this.#setHalted(false);
     }
-    this.#onEvent({ type: "installed", replica: this.id, view, rolledBack, installed });
+    this.#epochs.installed();
+    this.#observer.installed(this.engine.nowUs(), view, rolledBack, installed);
+  }
+
+  #onControlEvent(event: ControlEvent): void {
+    const replica = this.id;
+    if (event.type === "recovered") {
+      this.words[StatusWord.Incarnation] = event.incarnation;
+      const durationMs = (this.engine.nowUs() - this.#openedUs) / 1000;
+      this.#onEvent({ type: "recovery-finished", replica, view: this.data.view, incarnation: event.incarnation, durationMs });
+    } else {
+      this.#onEvent({ ...event, replica });
+    }
+  }
+
+  #onCheckpoint(snapshot: Snapshot): void {
+    if (this.#stopped()) return;
+    this.#checkpoint = snapshot;
+    this.control.onCheckpoint(this.engine.nowUs(), snapshot);
+    this.#arm();
+  }
+
+  #onVerified(snapshot: Snapshot, valid: boolean): void {
+    if (this.#stopped()) return;
+    if (this.#takeOver) this.#takeOver.onVerified(this.engine.nowUs(), snapshot, valid);
+    else this.control.onVerified(this.engine.nowUs(), snapshot, valid);
+    this.engine.flush();
+    this.#arm();
   }
 
   #fail(message: string): void {
@@ -403,8 +482,9 @@ export class ReplicaHost {
       this.engine.setProgressAt(progressSeqno);
     }
     // Whole microseconds, rounded up: a timer that came a fraction early would be set again for the same moment, for ever.
-    let dueUs = Math.ceil(Math.min(this.control.nextDeadlineUs(), this.#faults.nextDeadlineUs()));
-    if (this.data.status === ReplicaStatus.Recovery) dueUs = Math.min(dueUs, this.#announceUs);
+    const controlUs = this.#takeOver?.deadlineUs ?? this.control.nextDeadlineUs();
+    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.nextDeadlineUs(), this.#epochs.deadlineUs));
+    if (this.data.keeper.pulling) dueUs = Math.min(dueUs, Math.ceil(this.engine.nowUs()) + PullEveryUs);
     // An earlier timer that is on its way will find out.
     if (dueUs >= this.#armedUs) return;
     this.#armedUs = dueUs;
@@ -412,11 +492,6 @@ export class ReplicaHost {
   }
 }
 
-/** State and session table in one digest, so that replicas with equal digests answer alike. */
-export function combineDigests(state: Uint8Array, sessions: Uint8Array): Buffer {
-  return createHash("sha256").update(state).update(sessions).digest();
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+function bytesOf({ machine, sessions }: Snapshot): number {
+  return machine.length + sessions.length;
 }

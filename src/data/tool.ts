@@ -12,6 +12,10 @@ const RepeatMs = 100;
 export interface ToolChannel {
   /** Sends to one replica; lost messages are the caller's to repeat. */
   send(to: number, type: number, body: Uint8Array): void;
+  /** Sends to whoever listens at the address of replica `to`, whatever index it has by now. */
+  ask(to: number, type: number, body: Uint8Array): void;
+  /** Sends to all replicas the way that requests go: by the multicast group or the relay. Does nothing under the design unicast. */
+  sendToAll(type: number, body: Uint8Array): void;
   /** Calls `step` now, every 100 ms and after each message, until it returns true or the deadline has come (then false). */
   run(deadlineMs: number, step: (due: boolean) => boolean, signal?: AbortSignal): Promise<boolean>;
   close(): void;
@@ -25,6 +29,7 @@ export function openTool(
 ): ToolChannel {
   const binding = loadBinding();
   const { id, key } = identity(binding, cluster, role);
+  const endpoints = endpointsOf(cluster);
   const lease = leaseFabric(binding);
   let wake: (() => void) | undefined;
   let engine: NativeToolEngine;
@@ -36,7 +41,9 @@ export function openTool(
         role,
         id,
         key,
-        replicas: endpointsOf(cluster).replicas,
+        replicas: endpoints.replicas,
+        ...(endpoints.target === undefined ? {} : { target: endpoints.target }),
+        ...(endpoints.interface === undefined ? {} : { multicastInterface: endpoints.interface }),
         sealed: cluster.sealed,
         datagramBytes: cluster.datagramBytes,
       },
@@ -51,6 +58,8 @@ export function openTool(
   }
   return {
     send: (to, type, body) => engine.send(to, type, body),
+    ask: (to, type, body) => engine.ask(to, type, body),
+    sendToAll: (type, body) => engine.send(-1, type, body),
     run(deadlineMs, step, signal) {
       return new Promise<boolean>((resolve) => {
         const finish = (done: boolean): void => {

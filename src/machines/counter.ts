@@ -6,6 +6,7 @@ const firstCapacity = 1024;
 /**
  * An operation is a delta: 4 bytes (int32) or 8 (float64), little endian; anything else, and a delta that would leave the finite
  * numbers, adds nothing. The result is the value afterwards, 8 bytes (float64, little endian).
+ * A query, whatever its bytes, is answered with the value.
  * Undoing restores the value as it was: subtracting a float64 would not.
  */
 export default function counterMachine(): Machine {
@@ -35,6 +36,10 @@ export default function counterMachine(): Machine {
       const sum = value + deltaOf(operation);
       if (Number.isFinite(sum)) value = sum;
       remember(seqno);
+      result.writeDoubleLE(value);
+      return result;
+    },
+    query() {
       result.writeDoubleLE(value);
       return result;
     },

@@ -2,7 +2,7 @@
  * A whole cluster on the loop fabric: the shipped replica and client hosts on the ports of one hub, brought to life by the
  * same bootstrap messages as over sockets.
  */
-import type { Cluster, ClusterTiming } from "../config-types.js";
+import type { Cluster, ClusterMode, ClusterTiming } from "../config-types.js";
 import {
   type ClientEngineOptions,
   ClientState,
@@ -50,10 +50,13 @@ export interface ClusterOptions {
   operations: number;
   timing: ClusterTiming;
   window: number;
+  mode: ClusterMode;
+  /** 0: none in a run of this size. */
+  checkpointEvery: number;
   guardsOff: number;
   onEvent: (event: ReplicaEvent) => void;
   /** Within the commit, before the replica tells anybody. */
-  onCommitted: () => void;
+  onCommitted: (replica: number) => void;
 }
 
 export class SimulatedCluster {
@@ -63,6 +66,9 @@ export class SimulatedCluster {
   readonly hosts: ReplicaHost[] = [];
   readonly machines: ModelMachine[] = [];
   readonly clients: ClientHost[] = [];
+  /** What replicas counted that are gone. */
+  readonly buried = { rolledBack: 0, reconciliations: 0 };
+  private readonly dead = new Set<number>();
   private readonly rollbackTrace = new Float64Array(3);
   private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
   private readonly operatorPort: number;
@@ -94,26 +100,66 @@ export class SimulatedCluster {
       oracle.witnessFor(id, () => {
         const host = this.hosts[id];
         if (host === undefined || host.closed) return undefined;
-        return host.engine;
+        return {
+          logBase: () => host.words[StatusWord.LogBase]!,
+          hashAt: (seqno) => host.engine.hashAt(seqno),
+          suffixRows: (from, to) => host.engine.suffixRows(from, to),
+        };
       }),
-      { committed: onCommitted, rolledBack: (fromSeqno, toSeqno) => this.traceRollback(id, fromSeqno, toSeqno) },
+      { committed: () => onCommitted(id), rolledBack: (fromSeqno, toSeqno) => this.traceRollback(id, fromSeqno, toSeqno) },
     );
-    this.machines.push(machine);
-    this.hosts.push(
-      new ReplicaHost({
-        binding: withGuards(binding, guardsOff),
-        fabric: this.hub,
-        loopPort: this.replicaPorts[id]!,
-        cluster: this.cluster,
-        endpoints: this.endpoints,
-        id,
-        machine,
-        bootId: randomBytes(prng, ID_BYTES),
-        batch: { rows: BATCH_ROWS, arenaBytes: ARENA_BYTES },
-        onEvent,
-        ...(guardsOff === 0 ? {} : { guardsOff }),
-      }),
-    );
+    this.machines[id] = machine;
+    // Within its constructor nothing is upcalled, so that the witness never sees the host of before.
+    this.hosts[id] = new ReplicaHost({
+      binding: withGuards(binding, guardsOff),
+      fabric: this.hub,
+      loopPort: this.replicaPorts[id]!,
+      cluster: this.cluster,
+      endpoints: this.endpoints,
+      id,
+      machine,
+      bootId: randomBytes(prng, ID_BYTES),
+      hashInPlace: true,
+      batch: { rows: BATCH_ROWS, arenaBytes: ARENA_BYTES },
+      onEvent,
+      ...(guardsOff === 0 ? {} : { guardsOff }),
+    });
+  }
+
+  /**
+   * Kills a replica with its memory, also in the middle of one of its upcalls: what it sends from now on is lost. Its engine is
+   * closed by bury(), between two runs of the hub.
+   */
+  crash(id: number): void {
+    this.hub.setOpen(this.replicaPorts[id]!, false);
+    this.dead.add(id);
+    this.hub.stop();
+  }
+
+  bury(): void {
+    for (const id of this.dead) {
+      const host = this.hosts[id]!;
+      if (host.closed) continue;
+      this.buried.rolledBack += host.words[StatusWord.RolledBack]!;
+      this.buried.reconciliations = Math.max(this.buried.reconciliations, host.words[StatusWord.Reconciliations]!);
+      host.close();
+    }
+  }
+
+  /** Starts a killed replica again, as a process that knows nothing. */
+  restart(id: number, prng: Prng): void {
+    this.bury();
+    this.dead.delete(id);
+    this.hub.setOpen(this.replicaPorts[id]!, true);
+    this.openReplica(id, prng);
+  }
+
+  /** Replicas that are dead or have not got their memory back. */
+  get lost(): number {
+    return this.hosts.filter((host) => this.dead.has(host.id) || host.words[StatusWord.Status] === ReplicaStatus.Recovery).length;
+  }
+  isDead(id: number): boolean {
+    return this.dead.has(id);
   }
 
   /** The engines trace frames, executions, commits and results; a rollback is between the hosts and the machine. */
@@ -247,7 +293,7 @@ function withMisbehaviour(binding: NativeBinding, misbehave: Misbehaviour): Nati
   return Object.create(binding, { ClientEngine: { value: MisbehavingClient } }) as NativeBinding;
 }
 
-function simulatedCluster({ prng, replicas, operations, timing, window, plans }: ClusterOptions): Cluster {
+function simulatedCluster({ prng, replicas, operations, timing, window, plans, mode, checkpointEvery }: ClusterOptions): Cluster {
   const keys = prng.split("keys");
   return {
     file: undefined,
@@ -258,13 +304,16 @@ function simulatedCluster({ prng, replicas, operations, timing, window, plans }:
     clientKey: undefined,
     sealed: true,
     datagramBytes: 1_400,
+    mode,
     limits: {
       operationBytes: 8_192,
       window,
       sessions: 4 * plans.length,
       // Truncated entries free their places; a log that is full in a run of this size is a fault of its own.
-      logEntries: 4 * operations + 4_096,
+      logEntries: checkpointEvery === 0 ? 4 * operations + 4_096 : 4 * checkpointEvery + 2_048,
       logBytes: 64 * 2 ** 20,
+      checkpointEvery: checkpointEvery === 0 ? operations + 1_024 : checkpointEvery,
+      prepareBatch: 64,
       clockSkewMs: 500,
       queue: 1,
     },

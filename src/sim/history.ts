@@ -29,8 +29,10 @@ export class History {
   readonly result: Int32Array;
   readonly invokedAt: Float64Array;
   readonly respondedAt: Float64Array;
-  /** Place in the order that the system claims (its sequence number); 0: none. Only ever a hint to the checker. */
+  /** Place in the order that the system claims (its sequence number; a read outside the log has that of the entry before it, + 0.5); 0: none. Only ever a hint to the checker. */
   readonly claimedSeqno: Float64Array;
+  /** 1: a read outside the log, which is never committed. */
+  readonly unlogged: Uint8Array;
 
   constructor(readonly capacity: number) {
     this.client = new Uint16Array(capacity);
@@ -42,6 +44,7 @@ export class History {
     this.invokedAt = new Float64Array(capacity);
     this.respondedAt = new Float64Array(capacity).fill(NEVER);
     this.claimedSeqno = new Float64Array(capacity);
+    this.unlogged = new Uint8Array(capacity);
   }
 
   /** Records an invocation; returns the operation's index. */
@@ -56,6 +59,7 @@ export class History {
     this.invokedAt[index] = at;
     this.respondedAt[index] = NEVER;
     this.claimedSeqno[index] = 0;
+    this.unlogged[index] = 0;
     return index;
   }
 

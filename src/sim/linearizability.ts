@@ -119,7 +119,8 @@ function claimedOrder(history: History): Int32Array | number[] {
   }
   const order: number[] = [];
   for (let index = 0; index < history.count; index++) if (history.claimedSeqno[index]! > 0) order.push(index);
-  return order.sort((a, b) => history.claimedSeqno[a]! - history.claimedSeqno[b]!);
+  // Reads at one place of the log have no order there: that of their invocations will do.
+  return order.sort((a, b) => history.claimedSeqno[a]! - history.claimedSeqno[b]! || history.invokedAt[a]! - history.invokedAt[b]!);
 }
 
 /** One object taken through the claimed order. */
@@ -137,7 +138,7 @@ class Replay {
       seqno = history.claimedSeqno[index]!;
     const wrongResult = respondedAt !== NEVER && result !== history.result[index];
     const againstRealTime = respondedAt < this.latestInvocation;
-    if (wrongResult || againstRealTime || seqno === this.lastSeqno) this.holds = false;
+    if (wrongResult || againstRealTime || (seqno === this.lastSeqno && history.unlogged[index] === 0)) this.holds = false;
     if (history.invokedAt[index]! > this.latestInvocation) this.latestInvocation = history.invokedAt[index]!;
     this.lastSeqno = seqno;
   }

@@ -3,6 +3,7 @@
  * exercises all. Its undo journal lies in typed arrays by sequence number. It reports what it is asked to do to a `Witness`,
  * which stands outside the system.
  */
+import { createHash } from "node:crypto";
 import type { Machine } from "../machine.js";
 import { EMPTY, Kind } from "./history.js";
 import { OBJECTS_PER_TYPE, OPERATION_BYTES, RESULT_BYTES, ResultCode, readI32, writeI32 } from "./operation.js";
@@ -10,9 +11,13 @@ import { OBJECTS_PER_TYPE, OPERATION_BYTES, RESULT_BYTES, ResultCode, readI32, w
 /** Told of every upcall of one replica's machine. */
 export interface Witness {
   /** `fingerprint` covers all operations executed up to here, byte for byte and in order. */
-  executed(seqno: number, operationId: number, fingerprint: number): void;
+  executed(seqno: number, operationId: number, fingerprint: number, operation: Uint8Array): void;
   rolledBack(fromSeqno: number, toSeqno: number): void;
   committed(seqno: number): void;
+  /** The state is now that at `seqno`, as another replica had it. */
+  restored(seqno: number, fingerprint: number): void;
+  /** A read was answered; `value` as its client gets it. */
+  queried(operationId: number, value: number): void;
   violated(what: string): void;
 }
 
@@ -23,6 +28,8 @@ export interface MachineHooks {
 }
 
 const JOURNAL_START = 4096;
+/** Committed seqno f64, fingerprint i32. */
+const SNAPSHOT_HEAD_BYTES = 12;
 
 export class ModelMachine implements Machine {
   private readonly registers = new Int32Array(OBJECTS_PER_TYPE);
@@ -57,8 +64,23 @@ export class ModelMachine implements Machine {
     this.undoId[slot] = operation.length >= OPERATION_BYTES ? readI32(operation, 4) : 0;
     this.executedSeqno = seqno;
     this.fingerprint = mix(this.fingerprint ^ seqno, operation);
-    this.witness?.executed(seqno, this.undoId[slot]!, this.fingerprint);
+    this.witness?.executed(seqno, this.undoId[slot]!, this.fingerprint, operation);
     this.apply(slot, operation);
+    return this.result;
+  }
+
+  /** A read of a register, or of a counter as an addition of nothing. */
+  query(operation: Uint8Array): Uint8Array {
+    const kind = operation.length >= OPERATION_BYTES ? operation[0]! : 0;
+    const object = operation[1]!;
+    const counter = kind === Kind.Add && readI32(operation, 12) === 0;
+    if ((kind !== Kind.Read && !counter) || object >= OBJECTS_PER_TYPE) {
+      this.answer(ResultCode.Invalid, 0);
+    } else {
+      const value = counter ? this.counters[object]! : this.registers[object]!;
+      this.answer(ResultCode.Ok, value);
+      this.witness?.queried(readI32(operation, 4), value);
+    }
     return this.result;
   }
 
@@ -92,7 +114,38 @@ export class ModelMachine implements Machine {
     this.hooks?.committed();
   }
 
+  /** Committed seqno, fingerprint, state: what is executed must be committed. */
   snapshot(): Uint8Array {
+    if (this.executedSeqno > this.committedSeqno)
+      this.witness?.violated(`snapshot at ${this.executedSeqno}, but ${this.committedSeqno} is committed`);
+    const head = Buffer.alloc(SNAPSHOT_HEAD_BYTES);
+    head.writeDoubleLE(this.committedSeqno, 0);
+    head.writeInt32LE(this.fingerprint, 8);
+    return Buffer.concat([head, this.state()]);
+  }
+
+  restore(snapshot: Uint8Array): void {
+    const bytes = Buffer.from(snapshot.buffer, snapshot.byteOffset, snapshot.length);
+    let at = SNAPSHOT_HEAD_BYTES;
+    const next = () => {
+      at += 4;
+      return bytes.readInt32LE(at - 4);
+    };
+    for (let i = 0; i < OBJECTS_PER_TYPE; i++) this.registers[i] = next();
+    for (let i = 0; i < OBJECTS_PER_TYPE; i++) this.counters[i] = next();
+    for (const queue of this.queues) queue.replace(Array.from({ length: next() }, next));
+    this.undoKind.fill(0);
+    this.executedSeqno = this.committedSeqno = bytes.readDoubleLE(0);
+    this.fingerprint = bytes.readInt32LE(8);
+    this.witness?.restored(this.committedSeqno, this.fingerprint);
+  }
+
+  digest(): Uint8Array {
+    return createHash("sha256").update(this.state()).digest();
+  }
+
+  /** What the objects hold. */
+  state(): Uint8Array {
     const parts = [...this.registers, ...this.counters];
     for (const queue of this.queues) parts.push(queue.length, ...queue.contents());
     return new Uint8Array(Int32Array.from(parts).buffer);
@@ -206,6 +259,10 @@ class JournaledQueue {
   undoDequeue(value: number): void {
     if (this.length === this.values.length) this.grow();
     this.values[--this.head & (this.values.length - 1)] = value;
+  }
+  replace(contents: readonly number[]): void {
+    this.head = this.tail = 0;
+    for (const value of contents) this.enqueue(value);
   }
   contents(): number[] {
     return Array.from({ length: this.length }, (_, i) => this.values[(this.head + i) & (this.values.length - 1)]!);

@@ -6,16 +6,20 @@
  *  - no request takes effect twice, and a replay of the committed history on a fresh machine gives the results clients got.
  */
 
+import { Boundaries } from "./boundaries.js";
 import type { Kind } from "./history.js";
 import { type History, NEVER } from "./history.js";
-import { ModelMachine, type Witness } from "./model-machine.js";
+import { ModelMachine } from "./model-machine.js";
 import { ADVERSARY_OBJECT, encodeOperation, OPERATION_BYTES, readResult } from "./operation.js";
+import { ReadOracle } from "./read-oracle.js";
+import { doubled, ReplicaWitness } from "./witness.js";
 
 /** What the oracles read from a replica, besides what its machine is told. */
 export interface ReplicaView {
+  /** Entries at or below it are gone. */
+  logBase(): number;
   hashAt(seqno: number): Uint8Array;
   suffixRows(from: number, to: number): Uint8Array;
-  executedOperation(seqno: number): Uint8Array | undefined;
 }
 
 export interface Violation {
@@ -29,17 +33,23 @@ const VIOLATIONS_KEPT = 20;
 
 export class Oracle {
   readonly violations: Violation[] = [];
+  readonly reads = new ReadOracle((what, replica, seqno) => this.violate(what, replica, seqno));
   /** Operation ids by seqno (0: a no-op or an entry of the system), as the first replica to commit had them. */
   private committedIds = new Int32Array(4096);
   private committedFingerprints = new Int32Array(4096);
+  /** 48 bytes an entry, as suffixRows gives them. */
+  private committedRows = Buffer.alloc(48 * 4096);
   private committedEnd = 0;
+  /** Operations of the adversaries by seqno: only the log knows which of their variants it was. */
+  private readonly adversaries = new Map<number, Uint8Array>();
   /** Operation ids that clients accepted, by seqno. */
   private acceptedIds = new Int32Array(4096);
   private readonly boundaries = new Boundaries();
   private readonly refusedIds = new Set<number>();
   private readonly replicas: ReplicaWitness[] = [];
 
-  witnessFor(replica: number, view: () => ReplicaView | undefined): Witness {
+  /** Takes the place of an earlier witness of that replica: it was restarted. */
+  witnessFor(replica: number, view: () => ReplicaView | undefined): ReplicaWitness {
     const witness = new ReplicaWitness(this, replica, view);
     this.replicas[replica] = witness;
     return witness;
@@ -71,6 +81,7 @@ export class Oracle {
     while (toSeqno >= this.committedIds.length) {
       this.committedIds = doubled(this.committedIds);
       this.committedFingerprints = doubled(this.committedFingerprints);
+      this.committedRows = Buffer.concat([this.committedRows, Buffer.alloc(this.committedRows.length)]);
     }
     const known = Math.min(toSeqno, this.committedEnd);
     for (let seqno = fromSeqno + 1; seqno <= known; seqno++) {
@@ -90,33 +101,41 @@ export class Oracle {
       const accepted = seqno < this.acceptedIds.length ? this.acceptedIds[seqno]! : 0;
       if (accepted !== 0 && accepted !== id)
         this.violate(`committed operation ${id}, a client accepted ${accepted}`, witness.replica, seqno);
+      const bytes = witness.adversaries.get(seqno);
+      if (bytes !== undefined) this.adversaries.set(seqno, bytes);
+    }
+    for (const seqno of witness.adversaries.keys()) if (seqno <= toSeqno) witness.adversaries.delete(seqno);
+    const view = witness.view();
+    if (view === undefined) this.violate("committed by a replica that is closed", witness.replica, toSeqno);
+    else {
+      if (toSeqno > known) this.committedRows.set(view.suffixRows(known + 1, toSeqno), 48 * known);
+      this.boundaries.note(toSeqno, view.hashAt(toSeqno), witness.replica);
     }
     this.committedEnd = Math.max(this.committedEnd, toSeqno);
-    const hash = witness.view()?.hashAt(toSeqno);
-    if (hash !== undefined) this.boundaries.note(toSeqno, hash, witness.replica);
+  }
+
+  /** A replica took over the state at `seqno` from another: what is not committed must not travel that way. */
+  restored(witness: ReplicaWitness, seqno: number, fingerprint: number): void {
+    if (seqno > this.committedEnd) this.violate("restored a state that nobody has committed", witness.replica, seqno);
+    else if (this.committedFingerprints[seqno] !== fingerprint)
+      this.violate("restored another state than the committed one", witness.replica, seqno);
   }
 
   /**
-   * At the end of a run, with all replicas at the same committed seqno: compares whole logs, looks for requests executed
+   * At the end of a run: compares whole logs (of each replica what it still has), looks for requests executed
    * twice or out of a session's order, replays. Marks in `history` where operations with unknown outcome were committed.
-   * `idOffset`: id - history index.
+   * `idOffset`: id - history index. `states`: what the machines hold, by replica, if all have executed all.
    */
-  finish(history: History, idOffset: number, orderedClients: ReadonlySet<number>, snapshots: Uint8Array[]): void {
-    const reference = this.replicas.reduce((best, witness) => (witness.committedSeqno > best.committedSeqno ? witness : best));
-    const view = reference.view();
-    if (view === undefined) return;
-    const end = reference.committedSeqno;
-    const rows = end === 0 ? new Uint8Array(0) : view.suffixRows(1, end);
-    if (rows.length !== 48 * end) {
-      this.violate(`committed ${end} entries, its log has ${rows.length / 48}`, reference.replica, end);
-      return;
-    }
+  finish(history: History, idOffset: number, orderedClients: ReadonlySet<number>, states: Uint8Array[]): void {
+    const end = this.committedEnd;
+    const rows = this.committedRows.subarray(0, 48 * end);
     for (const witness of this.replicas) {
       const own = witness.view();
-      if (witness === reference || own === undefined) continue;
+      if (own === undefined) continue;
       const ownEnd = witness.committedSeqno;
-      if (ownEnd > 0 && Buffer.compare(rows.subarray(0, 48 * ownEnd), own.suffixRows(1, ownEnd)) !== 0) {
-        this.violate(`committed log differs from that of replica ${reference.replica}`, witness.replica, ownEnd);
+      const base = own.logBase();
+      if (ownEnd > base && Buffer.compare(rows.subarray(48 * base, 48 * ownEnd), own.suffixRows(base + 1, ownEnd)) !== 0) {
+        this.violate("its committed log differs from what was committed first", witness.replica, ownEnd);
       }
     }
     this.boundaries.compare(rows, end, (seqno, replica) =>
@@ -129,14 +148,15 @@ export class Oracle {
     }
     this.findDuplicates(rows, end);
     this.checkOrder(history, idOffset, orderedClients, end);
-    this.replay(history, idOffset, view, end, snapshots);
+    this.replay(history, idOffset, end, states);
   }
 
   /** An ordered session's operations take effect in the order of their invocation, none before its predecessor. */
   private checkOrder(history: History, idOffset: number, orderedClients: ReadonlySet<number>, end: number): void {
     const issued = new Map<number, number[]>();
     for (const client of orderedClients) issued.set(client, []);
-    for (let index = 0; index < history.count; index++) issued.get(history.client[index]!)?.push(index + idOffset);
+    for (let index = 0; index < history.count; index++)
+      if (history.unlogged[index] === 0) issued.get(history.client[index]!)?.push(index + idOffset);
     const executed = new Map<number, number>();
     for (let seqno = 1; seqno <= end; seqno++) {
       const id = this.committedIds[seqno]!;
@@ -169,11 +189,12 @@ export class Oracle {
     }
   }
 
-  private replay(history: History, idOffset: number, view: ReplicaView, end: number, snapshots: Uint8Array[]): void {
+  private replay(history: History, idOffset: number, end: number, states: Uint8Array[]): void {
     const machine = new ModelMachine();
     const bytes = Buffer.alloc(OPERATION_BYTES);
     const operation = { kind: 0 as Kind, object: 0, client: 0, id: 0, argument: 0, expected: 0 };
     for (let seqno = 1; seqno <= end; seqno++) {
+      this.reads.replayed(seqno - 1, machine);
       const id = this.committedIds[seqno]!;
       if (id === 0) continue;
       if (this.refusedIds.has(id))
@@ -187,7 +208,7 @@ export class Oracle {
       operation.kind = history.kind[index]! as Kind;
       operation.object = history.object[index]!;
       if (operation.object === ADVERSARY_OBJECT) {
-        const executed = view.executedOperation(seqno);
+        const executed = this.adversaries.get(seqno);
         if (executed !== undefined) machine.speculativelyExecute(seqno, executed);
         continue;
       }
@@ -204,87 +225,12 @@ export class Oracle {
         this.violate(`a replay gives ${result} where the client got ${history.result[index]} (operation ${id})`, undefined, seqno);
       }
     }
-    const expected = machine.snapshot();
-    snapshots.forEach((snapshot, replica) => {
-      if (Buffer.compare(snapshot, expected) !== 0)
+    this.reads.replayed(end, machine);
+    this.reads.finish();
+    const expected = machine.state();
+    states.forEach((state, replica) => {
+      if (Buffer.compare(state, expected) !== 0)
         this.violate("the machine's state differs from a replay of the committed history", replica, end);
     });
   }
-}
-
-/** One replica's machine as the oracles saw it: ids and fingerprints of what it executed, by seqno. */
-class ReplicaWitness implements Witness {
-  ids = new Int32Array(4096);
-  fingerprints = new Int32Array(4096);
-  committedSeqno = 0;
-  private end = 0;
-
-  constructor(
-    private readonly oracle: Oracle,
-    readonly replica: number,
-    readonly view: () => ReplicaView | undefined,
-  ) {}
-
-  executed(seqno: number, operationId: number, fingerprint: number): void {
-    this.fill(seqno - 1);
-    this.ids[seqno] = operationId;
-    this.fingerprints[seqno] = fingerprint;
-    this.end = seqno;
-  }
-
-  rolledBack(_fromSeqno: number, toSeqno: number): void {
-    this.end = Math.min(this.end, toSeqno);
-  }
-
-  committed(seqno: number): void {
-    this.fill(seqno);
-    this.oracle.commit(this, this.committedSeqno, seqno);
-    this.committedSeqno = seqno;
-  }
-
-  violated(what: string): void {
-    this.oracle.violate(what, this.replica);
-  }
-
-  /** Entries up to here that the machine was not asked to execute are no-ops. */
-  private fill(seqno: number): void {
-    while (seqno + 1 >= this.ids.length) {
-      this.ids = doubled(this.ids);
-      this.fingerprints = doubled(this.fingerprints);
-    }
-    for (; this.end < seqno; this.end++) {
-      this.ids[this.end + 1] = 0;
-      this.fingerprints[this.end + 1] = this.fingerprints[this.end]!;
-    }
-  }
-}
-
-/** Each replica's summary hash at each seqno up to which it committed, as it was then: 48 bytes an entry, seqno, replica and hash. */
-class Boundaries {
-  private bytes = Buffer.alloc(48 * 1024);
-  private count = 0;
-
-  note(seqno: number, hash: Uint8Array, replica: number): void {
-    if (48 * (this.count + 1) > this.bytes.length) this.bytes = Buffer.concat([this.bytes, Buffer.alloc(this.bytes.length)]);
-    const at = 48 * this.count++;
-    this.bytes.writeDoubleLE(seqno, at);
-    this.bytes[at + 8] = replica;
-    this.bytes.set(hash, at + 16);
-  }
-
-  /** `rows`: the committed log up to `end`, 48 bytes an entry, hash first. */
-  compare(rows: Uint8Array, end: number, differs: (seqno: number, replica: number) => void): void {
-    for (let at = 0; at < 48 * this.count; at += 48) {
-      const seqno = this.bytes.readDoubleLE(at);
-      if (seqno < 1 || seqno > end) continue;
-      const row = 48 * (seqno - 1);
-      if (this.bytes.compare(rows, row, row + 32, at + 16, at + 48) !== 0) differs(seqno, this.bytes[at + 8]!);
-    }
-  }
-}
-
-function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const copy = new Int32Array(2 * array.length);
-  copy.set(array);
-  return copy;
 }

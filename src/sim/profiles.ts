@@ -2,6 +2,7 @@
  * Fault profiles: ranges from which each seed draws its own parameters. A seed leaves out some kinds of fault altogether,
  * so that the others are seen undisturbed too.
  */
+import type { ClusterMode } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import { cleanPath } from "./paths.js";
 import type { Prng } from "./prng.js";
@@ -27,11 +28,18 @@ export interface FaultProfile {
   clockDriftPpm: number;
   /** Adversarial clients (reuse of a request number, different bytes to different replicas) have one operation in so many; 0: none. */
   adversaryOneIn: number;
+  modes: readonly ClusterMode[];
+  /** Entries between checkpoints; 0: more than the run has. */
+  checkpointEvery: readonly number[];
+  /** Weight of crashes with loss of memory among the episodes; 0: none. */
+  crashes: number;
   /** How often a run of three replicas plays a script instead of drawing episodes. */
   scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
   multicastChance: number;
   multicastSkewsUs: readonly number[];
+  /** Shares of reads outside the log among the operations, of which a seed has one. */
+  readShares: readonly number[];
   /** Virtual microseconds an operation: how far apart the workload spreads its operations. */
   paceUs: [number, number];
 }
@@ -51,9 +59,13 @@ const none: FaultProfile = {
   clockOffsetMs: 0,
   clockDriftPpm: 0,
   adversaryOneIn: 0,
+  modes: ["speculative"],
+  checkpointEvery: [0],
+  crashes: 0,
   scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
+  readShares: [0, 0.2],
   paceUs: [20, 60],
 };
 
@@ -85,9 +97,13 @@ const standard: FaultProfile = {
   clockOffsetMs: 200,
   clockDriftPpm: 500,
   adversaryOneIn: 250,
+  modes: ["adaptive", "adaptive", "speculative", "leader"],
+  checkpointEvery: [0, 32, 200],
+  crashes: 2,
   scriptChance: 0.1,
   multicastChance: 0.95,
   multicastSkewsUs: [0, 0, 0, 0, 0, 1, 1, 20, -1],
+  readShares: [0, 0.1, 0.3, 0.7],
   paceUs: [60, 160],
 };
 
@@ -124,13 +140,41 @@ const mutation: FaultProfile = {
   clockOffsetMs: 0,
   adversaryOneIn: 50,
   clockDriftPpm: 0,
+  modes: ["speculative"],
+  checkpointEvery: [0],
+  crashes: 0,
   scriptChance: 0.6,
   multicastChance: 0.5,
   multicastSkewsUs: [-1, 0, 1, 20, 200],
+  readShares: [0],
   paceUs: [300, 6_000],
 };
 
-export const profiles: Readonly<Record<string, FaultProfile>> = { none, light, default: standard, harsh, mutation };
+/** The same in LEADER views, from the first one on. */
+const mutationLeader: FaultProfile = { ...mutation, modes: ["leader"], scriptChance: 0 };
+
+/** Short runs in which replicas lose their memory all the time. */
+const crash: FaultProfile = {
+  ...mutation,
+  modes: ["adaptive", "speculative", "leader"],
+  checkpointEvery: [0, 32, 200],
+  crashes: 12,
+  scriptChance: 0,
+};
+
+/** The mutation runs with mostly reads. */
+const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
+
+export const profiles: Readonly<Record<string, FaultProfile>> = {
+  none,
+  light,
+  default: standard,
+  harsh,
+  mutation,
+  mutationLeader,
+  crash,
+  reads,
+};
 
 export interface NamedProfile {
   profile: FaultProfile;
@@ -169,6 +213,10 @@ export interface DrawnFaults {
   clockOffsetMs: number;
   clockDriftPpm: number;
   adversaries: boolean;
+  /** Weight of crashes among the episodes. */
+  crashes: number;
+  mode: ClusterMode;
+  checkpointEvery: number;
   /** The script played, with clean paths and without episodes; undefined: none. */
   script: string | undefined;
   multicast: boolean;
@@ -203,5 +251,8 @@ export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng,
     script,
     multicast: prng.chance(profile.multicastChance),
     multicastSkewUs: prng.pick(profile.multicastSkewsUs),
+    crashes: has() ? profile.crashes : 0,
+    mode: prng.pick(profile.modes),
+    checkpointEvery: prng.pick(profile.checkpointEvery),
   };
 }

@@ -22,7 +22,7 @@ export interface RunOptions {
   clients?: number;
   /** Operations of each seed. Default 2,000. */
   ops?: number;
-  /** Fault profile: none, light, default, harsh or mutation. */
+  /** Fault profile: none, light, default, harsh, mutation, crash or reads. */
   faults?: string;
   /** One JSON object a seed, and one for the summary, instead of text. */
   json?: boolean;
@@ -47,6 +47,9 @@ export interface RunSummary {
   failures: { seed: number; replay: string; problems: string[] }[];
   operations: number;
   unknown: number;
+  /** Reads answered without the log, and linearizable ones that had to be logged. */
+  reads: number;
+  readsLogged: number;
   reconciliations: number;
   views: number;
   rolledBack: number;
@@ -183,6 +186,8 @@ function emptySummary(binding: RunSummary["binding"]): RunSummary {
     failures: [],
     operations: 0,
     unknown: 0,
+    reads: 0,
+    readsLogged: 0,
     reconciliations: 0,
     views: 0,
     rolledBack: 0,
@@ -208,6 +213,8 @@ function addResult(summary: RunSummary, result: SimulationResult): void {
   }
   summary.operations += result.completed;
   summary.unknown += result.unknown;
+  summary.reads += result.reads;
+  summary.readsLogged += result.readsLogged;
   summary.reconciliations += result.reconciliations;
   summary.views += result.views;
   summary.rolledBack += result.rolledBack;
@@ -247,7 +254,8 @@ function describeSummary(summary: RunSummary): string {
     .map(([name, count]) => `${name} ${count}`)
     .join(", ");
   return [
-    `${summary.passed} of ${summary.seeds} seeds passed; ${summary.operations} operations, ${summary.unknown} unknown; ${summary.views} views, ` +
+    `${summary.passed} of ${summary.seeds} seeds passed; ${summary.operations} operations, ${summary.unknown} unknown; ` +
+      `${summary.reads} reads without the log, ${summary.readsLogged} logged; ${summary.views} views, ` +
       `${summary.reconciliations} reconciliations, ${summary.rolledBack} entries rolled back, ${summary.seedsMergedUnequal} seeds merged unequal logs`,
     `faults: ${faults}`,
     `${summary.virtualSeconds.toFixed(1)} s virtual in ${summary.wallSeconds.toFixed(1)} s; ${summary.operationsPerCoreSecond} operations a second and core`,

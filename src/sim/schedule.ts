@@ -11,7 +11,15 @@ export interface FaultEvent {
   apply(hub: NativeLoopHub): void;
 }
 
-export type EpisodeKind = "partition" | "rollingPartition" | "isolation" | "asymmetricPartition" | "pause" | "slowPath" | "lossyPath";
+export type EpisodeKind =
+  | "partition"
+  | "rollingPartition"
+  | "isolation"
+  | "asymmetricPartition"
+  | "pause"
+  | "slowPath"
+  | "lossyPath"
+  | "crash";
 
 export interface Schedule {
   events: FaultEvent[];
@@ -28,6 +36,14 @@ export interface ScheduleOptions {
   paths: Map<number, LoopPath>;
   startUs: number;
   chaosUs: number;
+  crashes: Crashes;
+}
+
+/** Kills and restarts replicas, never more than f at a time. */
+export interface Crashes {
+  /** Now, or (`within`) in the middle of the replica's next install or commit. */
+  kill(replica: number, within: boolean): void;
+  restart(replica: number): void;
 }
 
 /** Draws the clocks and the episodes of [startUs, startUs + chaosUs). */
@@ -45,6 +61,7 @@ class ScheduleDrawer {
     pause: 0,
     slowPath: 0,
     lossyPath: 0,
+    crash: 0,
     clockSkew: 0,
   };
   private readonly network = new Blocks();
@@ -65,6 +82,7 @@ class ScheduleDrawer {
     if (faults.pauses) kinds.push("pause");
     if (faults.slowPaths) kinds.push("slowPath", "slowPath");
     if (faults.lossyPaths) kinds.push("lossyPath");
+    for (let i = 0; i < faults.crashes; i++) kinds.push("crash");
     for (let episode = 0; episode < faults.episodes && kinds.length > 0; episode++) {
       const kind = prng.pick(kinds);
       const fromUs = startUs + prng.below(chaosUs);
@@ -139,6 +157,14 @@ class ScheduleDrawer {
     const { prng, ports } = this.options;
     const port = prng.chance(0.8) ? prng.pick(ports.replicas) : prng.pick(this.all);
     this.at(fromUs, `pause port ${port} until ${untilUs}`, (hub) => hub.pause(port, untilUs));
+  }
+
+  crash(fromUs: number, untilUs: number): void {
+    const { prng, ports, crashes } = this.options;
+    const replica = prng.below(ports.replicas.length);
+    const within = prng.chance(0.6);
+    this.at(fromUs, `kill replica ${replica}${within ? " at its next install or commit" : ""}`, () => crashes.kill(replica, within));
+    this.at(untilUs, `restart replica ${replica}`, () => crashes.restart(replica));
   }
 
   slowPath(fromUs: number, untilUs: number): void {

@@ -2,10 +2,11 @@
  * One seed: a cluster under a workload and faults (safety phase), then without faults until all agree and serve (liveness
  * phase). The oracles watch throughout; the linearizability checker judges what clients saw.
  */
-import { type LoopPath, type NativeBinding, StatusWord } from "../data/binding.js";
+import { ClientWord, type LoopPath, type NativeBinding, StatusWord } from "../data/binding.js";
 import type { ReplicaEvent } from "../data/events.js";
 import { ClientDriver } from "./client-driver.js";
 import { SimulatedCluster } from "./cluster.js";
+import { ReplicaCrashes } from "./crashes.js";
 import { History, NEVER } from "./history.js";
 import { checkLinearizability } from "./linearizability.js";
 import { Oracle, type Violation } from "./oracle.js";
@@ -44,6 +45,9 @@ export interface SimulationResult {
   completed: number;
   unknown: number;
   refused: number;
+  /** Reads answered without the log, and linearizable ones that had to be logged. */
+  reads: number;
+  readsLogged: number;
   reconciliations: number;
   views: number;
   rolledBack: number;
@@ -81,6 +85,7 @@ class Simulation {
   private readonly cluster: SimulatedCluster;
   private readonly drivers: ClientDriver[];
   private readonly schedule: Schedule;
+  private readonly crashes: ReplicaCrashes;
   private readonly chaosUs: number;
   private readonly changedViews = new Set<number>();
   /** The undisturbed paths of the chaos phase. */
@@ -111,6 +116,7 @@ class Simulation {
       window,
     });
     const planned = plans.reduce((sum, plan) => sum + plan.bursts.reduce((own, burst) => own + burst.operations, 0), 0);
+    this.crashes = new ReplicaCrashes(() => this.cluster, Math.floor(replicas / 2), prng.split("crashes"));
     this.history = new History(planned + 2 * plans.length);
     this.cluster = new SimulatedCluster({
       binding: options.binding,
@@ -121,11 +127,16 @@ class Simulation {
       plans,
       multicast: this.faults.multicast,
       operations: planned,
-      timing: drawTiming(prng.split("timing")),
+      timing: drawTiming(prng.split("timing"), this.faults.script !== undefined),
       window,
+      mode: this.faults.mode,
+      checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
       onEvent: (event) => this.onEvent(event),
-      onCommitted: () => this.player?.poll(),
+      onCommitted: (replica) => {
+        this.player?.poll();
+        this.crashes.reached(replica);
+      },
     });
     const { hub } = this.cluster;
     let order = 0;
@@ -135,6 +146,7 @@ class Simulation {
       hub,
       trace: options.trace,
       changedOperation: options.changedOperation,
+      readShare: prng.split("reads").pick(this.profile.readShares),
       tick: () => ++order,
     };
     this.drivers = plans.map((plan, index) => new ClientDriver(plan, this.cluster.clients[index]!, prng.split(`client ${index}`), context));
@@ -152,6 +164,7 @@ class Simulation {
       paths: this.paths,
       startUs: BOOT_ALLOWANCE_US,
       chaosUs: this.chaosUs,
+      crashes: this.crashes,
     });
   }
 
@@ -165,9 +178,9 @@ class Simulation {
       if (!this.started) this.problems.push("the cluster did not start on a network without faults");
       else if (this.chaos()) converged = this.heal() && this.converge();
       if (this.started) {
-        const snapshots = converged ? cluster.machines.map((machine) => machine.snapshot()) : [];
+        const states = converged ? cluster.machines.map((machine) => machine.state()) : [];
         const ordered = this.drivers.filter(({ plan, refused }) => plan.ordered && refused === 0).map(({ plan }) => plan.index);
-        oracle.finish(this.history, ClientDriver.ID_OFFSET, new Set(ordered), snapshots);
+        oracle.finish(this.history, ClientDriver.ID_OFFSET, new Set(ordered), states);
       }
       for (const violation of oracle.violations) this.problems.push(describeViolation(violation));
       const verdict = checkLinearizability(this.history);
@@ -260,7 +273,11 @@ class Simulation {
     const { hub } = this.cluster;
     if (atUs > hub.nowUs()) {
       const limit = EVENTS_BESIDES + EVENTS_PER_OPERATION * this.options.operations - this.events;
-      this.events += hub.run(atUs, Math.max(1, limit));
+      const endAt = this.events + Math.max(1, limit);
+      do {
+        this.events += hub.run(atUs, endAt - this.events);
+        this.cluster.bury();
+      } while (hub.nowUs() < atUs && this.events < endAt);
       if (hub.nowUs() < atUs) {
         this.problems.push(`${this.events} events for ${this.options.operations} operations: the group thrashes`);
         return false;
@@ -287,6 +304,7 @@ class Simulation {
 
   private onEvent(event: ReplicaEvent): void {
     this.player?.poll();
+    if (event.type === "installed") this.crashes.reached(event.replica);
     if (event.type === "invariant-broken") this.oracle.violate(`invariant broken: ${event.message}`, event.replica);
     else if (event.type === "machine-error")
       this.oracle.violate(`the machine failed in ${event.upcall}: ${event.message}`, event.replica, event.seqno);
@@ -297,7 +315,7 @@ class Simulation {
 
   private result(linearizable: boolean, converged: boolean): SimulationResult {
     const { options, cluster, history } = this;
-    const { hub, hosts } = cluster;
+    const { hub, hosts, buried } = cluster;
     const sum = (word: number) => hosts.reduce((total, host) => total + host.words[word]!, 0);
     const most = (word: number) => hosts.reduce((largest, host) => Math.max(largest, host.words[word]!), 0);
     let completed = 0,
@@ -308,6 +326,11 @@ class Simulation {
       if (history.respondedAt[index] === NEVER) unknown++;
       else completed++;
     }
+    for (const { readsIssued, readsCompleted } of this.drivers) {
+      completed += readsCompleted;
+      unknown += readsIssued - readsCompleted;
+    }
+    const clientSum = (word: number) => cluster.clients.reduce((total, client) => total + client.words[word]!, 0);
     return {
       seed: options.seed,
       parameters: {
@@ -322,13 +345,16 @@ class Simulation {
         ...this.schedule.counts,
         adversaries: this.drivers.length - honest,
         scripts: this.player?.played ?? 0,
+        killed: this.crashes.killed,
       },
       completed,
       unknown,
       refused: this.drivers.reduce((total, driver) => total + driver.refused, 0),
-      reconciliations: most(StatusWord.Reconciliations),
+      reads: clientSum(ClientWord.Reads),
+      readsLogged: clientSum(ClientWord.ReadsLogged),
+      reconciliations: Math.max(buried.reconciliations, most(StatusWord.Reconciliations)),
       views: most(StatusWord.View),
-      rolledBack: sum(StatusWord.RolledBack),
+      rolledBack: buried.rolledBack + sum(StatusWord.RolledBack),
       mergedUnequal: this.changedViews.size,
       linearizable,
       converged,

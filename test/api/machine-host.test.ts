@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ReplicaRow, ResultStatus } from "../../src/data/binding.js";
+import { ReplicaRow, ResultStatus, RowKind } from "../../src/data/binding.js";
 import { type MachineFailure, MachineHost } from "../../src/data/machine-host.js";
 import { RowContext } from "../../src/data/operation-context.js";
 import type { Machine } from "../../src/machine.js";
@@ -132,6 +132,55 @@ describe("machine host", () => {
     expect(broken.host.broken).toBe(true);
     broken.host.resume();
     expect(offer(broken.host, 4, [Buffer.from("x")])).toBe(0);
+  });
+
+  it("runs queries between operations, which fail alone", () => {
+    let state = 0;
+    const { host, failures } = hostOf({
+      speculativelyExecute: () => Buffer.from([++state]),
+      query(operation) {
+        if (operation.toString() === "throw") throw new RangeError("no");
+        return operation.length === 0 ? undefined : Buffer.from([state + 100]);
+      },
+    });
+    const offerQueries = (texts: string[], first: number) => {
+      offer(host, 1, texts.map(Buffer.from));
+      state = first;
+      texts.forEach((text, row) => {
+        if (text !== "op") host.rows[row * ReplicaRow.Stride + ReplicaRow.Status] = RowKind.Query;
+        else host.rows[row * ReplicaRow.Stride + ReplicaRow.Status] = RowKind.Execute;
+      });
+    };
+    offerQueries(["?", "op", "throw", "?", ""], 0);
+    expect(host.execute(5)).toBe(5);
+    expect([0, 1, 2, 3, 4].map((row) => status(host, row))).toEqual([0, 0, ResultStatus.MachineThrew, 0, 0]);
+    const text = "RangeError: no";
+    expect([0, 1, 2, 3, 4].map((row) => length(host, row))).toEqual([1, 1, text.length, 1, 0]);
+    expect(Buffer.from(host.results.subarray(0, 3 + text.length)).toString("latin1")).toBe(`\x64\x01${text}\x65`);
+    offerQueries(["?", "throw", ""], 7);
+    expect(host.query(3)).toBe(3);
+    expect(host.results[0]).toBe(107);
+    expect([0, 1, 2].map((row) => status(host, row))).toEqual([0, ResultStatus.MachineThrew, 0]);
+    expect(failures).toEqual([]);
+    const { host: without } = hostOf({});
+    offer(without, 1, [Buffer.from("x")]);
+    expect(without.query(1)).toBe(1);
+    expect([status(without, 0), length(without, 0)]).toEqual([ResultStatus.QueryUnsupported, 0]);
+  });
+
+  it("notices a query that changes the state, in debug mode", () => {
+    let state = 0;
+    const machine = { query: () => void state++, snapshot: () => Buffer.from([state]) };
+    const careless = hostOf(machine);
+    offer(careless.host, 1, [Buffer.from("x")]);
+    expect(careless.host.query(1)).toBe(1);
+    expect(careless.failures).toEqual([]);
+    const { host, failures } = hostOf(machine, { debug: true });
+    offer(host, 1, [Buffer.from("x"), Buffer.from("y")]);
+    expect(host.query(2)).toBe(1);
+    expect(failures).toMatchObject([{ upcall: "query", text: expect.stringContaining("changed the machine's state") }]);
+    expect(host.broken).toBe(true);
+    expect(host.query(1)).toBe(0);
   });
 
   it("tells commits in rising order, once each", () => {

@@ -23,6 +23,24 @@ describe("operations", () => {
     expect(group.replicas[0]?.metrics().appended).toBeGreaterThanOrEqual(500);
   });
 
+  it("are ordered by the leader where the cluster file says so", async () => {
+    const group = await startGroup({ mode: "leader" });
+    const client = await group.connect();
+    const results = await Promise.all(Array.from({ length: 500 }, (_, i) => client.invoke(bytes(`op ${i}`))));
+    expect(results.map(String)).toEqual(Array.from({ length: 500 }, (_, i) => `op ${i}`));
+    const big = Buffer.alloc(1024 * 1024, 7);
+    expect((await client.invoke(big)).equals(big)).toBe(true);
+    await converged(group.replicas);
+    expect(group.machines[1]?.log).toEqual(group.machines[0]?.log);
+    expect(group.machines[2]?.log).toEqual(group.machines[0]?.log);
+    const reports = await Promise.all(group.replicas.map((replica) => replica.status()));
+    expect(reports.map(({ mode, view }) => ({ mode, view }))).toEqual(Array(3).fill({ mode: "leader", view: 0 }));
+    const sent = group.replicas.map((replica) => replica.metrics().repliesSent);
+    expect(sent[0]).toBeGreaterThanOrEqual(500);
+    // Backups answer retransmissions of what is committed, and nothing else.
+    expect(sent.slice(1).every((count) => (count ?? 0) < 500)).toBe(true);
+  });
+
   it("of many sizes come back whole, their results the caller's own", async () => {
     const group = await startGroup();
     const client = await group.connect();

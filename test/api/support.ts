@@ -43,6 +43,7 @@ export interface TestClusterOptions {
   secret?: Uint8Array;
   cluster?: string;
   host?: string;
+  mode?: ClusterFile["mode"];
   /** Given the first port that no replica has. */
   network?: (port: number) => ClusterFile["network"];
 }
@@ -57,6 +58,7 @@ export async function clusterContent(options: TestClusterOptions = {}) {
     limits: { logEntries: 65_536, logBytes: 256 * 1024 * 1024, ...options.limits },
     ...(network === undefined ? {} : { network }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
+    ...(options.mode === undefined ? {} : { mode: options.mode }),
   };
 }
 

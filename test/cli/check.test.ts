@@ -36,6 +36,7 @@ describe("squall check passes", () => {
     expect(report).toMatchObject({ ok: true, operations: 5000, statesCompared: true, findings: [] });
     expect(report.rollbacks).toBeGreaterThan(100);
     expect(report.commits).toBeGreaterThan(100);
+    expect(report.queries).toBeGreaterThan(100);
   });
 
   it("a module, with its own operations", async () => {
@@ -92,6 +93,18 @@ describe("squall check finds", () => {
   it("results that are no bytes", async () => {
     expect(await kinds(() => accumulator({ speculativelyExecute: (() => "text") as never }))).toContain("returned-invalid");
     expect(await kinds(() => accumulator({ speculativelyExecute: (() => null) as never }))).toContain("returned-invalid");
+  });
+
+  it("queries that change the state, differ or are no bytes", async () => {
+    let own = 0;
+    const counting = () => {
+      let asked = 0;
+      return accumulator({ query: () => void asked++, snapshot: () => Buffer.from(String(asked)) });
+    };
+    expect(await kinds(counting)).toContain("query-changed-state");
+    expect(await kinds(() => accumulator({ query: () => Buffer.from([own++ & 0xff]) }))).toContain("results-differ");
+    expect(await kinds(() => accumulator({ query: (() => "text") as never }))).toContain("returned-invalid");
+    expect(await kinds(() => accumulator({ query: () => Buffer.from(String(Date.now())) }))).toContain("own-clock");
   });
 
   it("operations kept beyond the upcall", async () => {

@@ -31,6 +31,7 @@ describe("usage errors end with status 2", () => {
     ["a number that is none", ["replica", "--id", "x", "--machine", "m.js"], /error USAGE: .*A whole number from 0 to 8 is needed/],
     ["another design", ["init", "--design", "anycast"], /Allowed choices are unicast, multicast, serialized/],
     ["a missing argument", ["invoke"], /error USAGE: missing required argument 'operation'/],
+    ["another consistency", ["invoke", "x", "--consistency", "strict"], /Allowed choices are linearizable, session, stale/],
   ])("%s", (_name, args, expected) => {
     const { status, stderr } = squall(...args);
     expect(stderr).toMatch(expected);

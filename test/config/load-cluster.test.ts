@@ -51,8 +51,10 @@ describe("a cluster file", () => {
       operationBytes: 1 << 20,
       window: 64,
       sessions: 4096,
-      logEntries: 4 << 20,
-      logBytes: 2 ** 31,
+      logEntries: 1 << 19,
+      logBytes: 256 * 2 ** 20,
+      checkpointEvery: 65_536,
+      prepareBatch: 64,
       clockSkewMs: 500,
       queue: 1024,
     });
@@ -63,6 +65,8 @@ describe("a cluster file", () => {
       syncTimeoutMs: 50,
       reconciliationTimeoutMs: 50,
       resendMs: 10,
+      heartbeatMs: 20,
+      detectMs: 80,
     });
   });
 

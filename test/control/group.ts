@@ -4,7 +4,10 @@
  * accepted by a superquorum loses its place.
  */
 import { ControlPlane, type ControlPlaneConfig } from "../../src/control/control-plane.js";
+import { encodeStartReconciliation } from "../../src/control/messages.js";
 import { superquorum } from "../../src/control/quorums.js";
+import type { Snapshot } from "../../src/control/snapshot.js";
+import { MessageType, Mode, ReplicaStatus } from "../../src/data/binding.js";
 import { Prng } from "../../src/sim/prng.js";
 import { type Answer, FakeDataPlane, hex, makeRecord } from "./fake-data-plane.js";
 
@@ -15,7 +18,11 @@ export const timing: ControlPlaneConfig["timing"] = {
   syncTimeoutMs: 50,
   reconciliationTimeoutMs: 50,
   resendMs: 10,
+  heartbeatMs: 20,
+  detectMs: 80,
 };
+
+const lifeId = new Uint8Array(16).fill(7);
 
 export interface NetworkProfile {
   lossProbability: number;
@@ -48,6 +55,9 @@ export interface GroupOptions {
   network?: NetworkProfile;
   timing?: Partial<ControlPlaneConfig["timing"]>;
   config?: Partial<ControlPlaneConfig>;
+  /** Entries between checkpoints; default 0: none. */
+  checkpointEvery?: number;
+  logEntries?: number;
 }
 
 export class Group {
@@ -70,25 +80,43 @@ export class Group {
   /** Takes a frame out of the network: true when a test keeps it. */
   intercept: (from: number, to: number, type: number, body: Uint8Array) => boolean = () => false;
 
-  constructor(options: GroupOptions) {
+  crashes = 0;
+
+  constructor(readonly options: GroupOptions) {
     this.n = options.n;
     this.prng = new Prng(options.seed ?? 1, "control");
     this.network = options.network ?? calm;
     this.paused = new Array(options.n).fill(false);
     for (let r = 0; r < options.n; r++) {
-      const data = new FakeDataPlane(
-        (to, type, body) => this.#send(r, to, type, body),
-        (seqno) => this.#onCommit(r, seqno),
-        (answer) => this.#later(() => this.#onAnswer(r, answer)),
-      );
-      this.data.push(data);
-      this.control.push(
-        new ControlPlane(
-          { replica: r, n: options.n, timing: { ...timing, ...options.timing }, guardsOff: options.guardsOff ?? 0, ...options.config },
-          data,
-        ),
-      );
+      this.data.push(this.#makeData(r, ReplicaStatus.Normal));
+      this.control.push(this.#makeControl(r));
     }
+  }
+
+  #makeData(r: number, status: ReplicaStatus): FakeDataPlane {
+    const { n, options } = this;
+    const data: FakeDataPlane = new FakeDataPlane({
+      replica: r,
+      n,
+      lifeId: status === ReplicaStatus.Normal ? lifeId : undefined,
+      // What a process sent that is gone is not cut off, but nothing new comes from it.
+      send: (to, type, body) => this.data[r] === data && this.#send(r, to, type, body),
+      committed: (seqno) => this.data[r] === data && this.#onCommit(r, seqno),
+      answered: (answer) => this.#later(() => this.#onAnswer(r, answer)),
+      checkpointEvery: options.checkpointEvery ?? 0,
+      checkpoint: (snapshot) => this.#onCheckpoint(r, snapshot),
+      logEntries: options.logEntries ?? 1 << 20,
+    });
+    data.status = status;
+    if (options.config?.mode === "leader") data.mode = Mode.Leader;
+    return data;
+  }
+
+  #makeControl(r: number): ControlPlane {
+    const { n, options } = this;
+    const bootId = new Uint8Array(16).map(() => this.prng.u32() % 256);
+    const config = { replica: r, n, mode: "speculative" as const, bootId, guardsOff: options.guardsOff ?? 0 };
+    return new ControlPlane({ ...config, timing: { ...timing, ...options.timing }, ...options.config }, this.replica(r));
   }
 
   replica(r: number): FakeDataPlane {
@@ -142,8 +170,32 @@ export class Group {
     this.#schedule(delayUs, run);
   }
 
+  /** A frame arrives: at the data plane, if it is for that one. */
   frame(from: number, to: number, type: number, body: Uint8Array): boolean {
-    return this.plane(to).onFrame(this.nowUs, from, type, body);
+    if (this.replica(to).lifeId === undefined && type !== MessageType.RecoveryQuery && type !== MessageType.RecoveryAnswer) return true;
+    const prepares = type === MessageType.Prepare || type === MessageType.PrepareOk;
+    if (!prepares || !this.replica(to).leader.onFrame(from, type, body)) return this.plane(to).onFrame(this.nowUs, from, type, body);
+    this.plane(to).onProgress(this.nowUs);
+    return true;
+  }
+
+  /** START-RECONCILIATION of a replica that knows of no crash. */
+  startReconciliation(from: number, to: number, view: number): void {
+    const body = encodeStartReconciliation({ view, incarnation: 1, recovering: false, vector: new Array(this.n).fill(1) });
+    this.frame(from, to, MessageType.StartReconciliation, body);
+  }
+
+  /** `r` loses all it knew and starts again: another process. What the former one sent is still under way. */
+  crash(r: number): void {
+    this.crashes++;
+    this.#checkedTo[r] = 0;
+    this.data[r] = this.#makeData(r, ReplicaStatus.Recovery);
+    this.control[r] = this.#makeControl(r);
+  }
+
+  /** Replicas without memory that do not take part yet. */
+  get recovering(): number[] {
+    return [...this.data.keys()].filter((r) => this.replica(r).status === ReplicaStatus.Recovery);
   }
 
   /** Runs until virtual time `untilUs`. */
@@ -196,8 +248,14 @@ export class Group {
       if (data.view !== first.view) return `views ${first.view} and ${data.view}`;
       if (data.committed !== data.logEnd) return `replica ${r}: ${data.committed} of ${data.logEnd} committed`;
       if (hex(data.hashAt(data.logEnd)) !== hex(first.hashAt(first.logEnd))) return `replica ${r} has another log`;
+      if (hex(data.snapshotAt(data.logEnd).digest) !== hex(first.snapshotAt(first.logEnd).digest)) return `replica ${r} has another state`;
     }
     return undefined;
+  }
+
+  /** Frames sent, HEARTBEATs left out. */
+  get talk(): { atUs: number; from: number; to: number; type: number }[] {
+    return this.sent.filter((frame) => frame.type !== MessageType.Heartbeat);
   }
 
   countSent(type: number, sinceUs = 0): number {
@@ -217,7 +275,7 @@ export class Group {
           if (this.paused[target]) return;
           // Lent bytes: overwritten after the call.
           const lent = Buffer.from(body);
-          this.plane(target).onFrame(this.nowUs, from, type, lent);
+          this.frame(from, target, type, lent);
           lent.fill(0xee);
         });
       }
@@ -247,10 +305,19 @@ export class Group {
     this.#events.splice(low, 0, event);
   }
 
+  /** Its digest takes a while. */
+  #onCheckpoint(r: number, snapshot: Snapshot): void {
+    const data = this.replica(r);
+    this.at(this.prng.unit() < 0.5 ? 0 : this.prng.unit() * 20_000, () => {
+      if (this.replica(r) === data && !this.paused[r]) this.plane(r).onCheckpoint(this.nowUs, snapshot);
+    });
+  }
+
   #checkedTo: number[] = [];
 
   #onCommit(r: number, to: number): void {
-    for (let seqno = (this.#checkedTo[r] ?? 0) + 1; seqno <= to; seqno++) {
+    const first = Math.max(this.#checkedTo[r] ?? 0, this.replica(r).logBase - 1) + 1;
+    for (let seqno = Math.max(1, first); seqno <= to; seqno++) {
       const hash = hex(this.replica(r).hashAt(seqno));
       const before = this.#committed.get(seqno);
       if (!before) this.#committed.set(seqno, { hash, replica: r });
@@ -272,8 +339,16 @@ export class Group {
   }
 }
 
+export interface StormOptions {
+  clients?: number;
+  operations?: number;
+  faultUs?: number;
+  /** Replicas lose their memory, up to f at a time. */
+  crashes?: boolean;
+}
+
 /** Requests of several clients, retried until accepted, with faults; then calm. Returns the group for checks. */
-export function storm(options: GroupOptions & { clients?: number; operations?: number; faultUs?: number }): Group {
+export function storm(options: GroupOptions & StormOptions): Group {
   const group = new Group({ network: stormy, ...options });
   const { prng } = group;
   const clients = options.clients ?? 4;
@@ -303,6 +378,7 @@ export function storm(options: GroupOptions & { clients?: number; operations?: n
     const r = Math.floor(prng.unit() * group.n);
     const other = Math.floor(prng.unit() * group.n);
     const lastsUs = Math.floor(prng.unit() * 200_000);
+    if (options.crashes && prng.unit() < 0.5) crash(group, r);
     if (dice < 0.3) {
       group.isolate(r);
       group.at(lastsUs, () => group.isolate(r, false));
@@ -321,4 +397,16 @@ export function storm(options: GroupOptions & { clients?: number; operations?: n
   group.run(faultUs);
   group.heal();
   return group;
+}
+
+/** Unless that were more than f without memory. It may come back at once, or later. */
+export function crash(group: Group, r: number): void {
+  const { prng, recovering, n } = group;
+  if (!recovering.includes(r) && recovering.length >= Math.floor((n - 1) / 2)) return;
+  group.crash(r);
+  if (prng.unit() < 0.5) return;
+  group.paused[r] = true;
+  group.at(prng.unit() * 300_000, () => {
+    group.paused[r] = false;
+  });
 }

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { ControlPlane } from "../../src/control/control-plane.js";
+import { decodeHeartbeat, encodeHeartbeat } from "../../src/control/heartbeat-message.js";
 import * as messages from "../../src/control/messages.js";
+import {
+  decodeRecoveryAnswer,
+  decodeRecoveryQuery,
+  encodeRecoveryAnswer,
+  encodeRecoveryQuery,
+} from "../../src/control/recovery-messages.js";
+import { decodeFetchSnapshot, decodeSnapshotChunk, encodeFetchSnapshot, encodeSnapshotChunk } from "../../src/control/snapshot-messages.js";
 import { MessageType } from "../../src/data/binding.js";
 import { Prng } from "../../src/sim/prng.js";
 import { FakeDataPlane } from "./fake-data-plane.js";
@@ -10,24 +18,72 @@ const hash = new Uint8Array(32).map((_, i) => i + 1);
 const large = 2 ** 53 - 1;
 const rows = new Uint8Array(96).map((_, i) => i);
 
+const heartbeat = {
+  view: 9,
+  incarnation: 2,
+  loopDelayMs: 3,
+  committed: 10,
+  end: 12,
+  base: 4,
+  checkpoint: 8,
+  digest: hash,
+  flags: 3,
+};
+const answer = {
+  bootId: hash.slice(0, 16),
+  lifeId: hash.slice(16),
+  epoch: 2,
+  view: 9,
+  status: 1,
+  mode: 1,
+  incarnation: 4,
+  committed: 10,
+  committedHash: hash,
+  end: 12,
+  base: 4,
+  checkpoint: 8,
+};
+const chunk = {
+  view: 9,
+  seqno: 8,
+  position: new Uint8Array(48).map((_, i) => i),
+  digest: hash,
+  machineBytes: 1000,
+  sessionBytes: 30,
+  offset: 900,
+  bytes: rows,
+};
+
 const samples: { name: string; body: Uint8Array; decode: (body: Uint8Array) => unknown; message: unknown }[] = [
   sample("SYNC", { view: 3, seqno: large }, messages.encodeSync, messages.decodeSync),
   sample("SYNC-REPLY, COMMIT, IN-VIEW", { view: large, seqno: 7, hash }, messages.encodePosition, messages.decodePosition),
   sample(
     "START-RECONCILIATION",
-    { view: 2 ** 40, incarnation: 5, recovering: true },
+    { view: 2 ** 40, incarnation: 5, recovering: true, vector: [1, 5, 2] },
     messages.encodeStartReconciliation,
     messages.decodeStartReconciliation,
   ),
   sample(
     "RECONCILE",
-    { view: 9, lastNormalView: 8, mode: 1, incarnation: 2, committed: 10, committedHash: hash, end: 40, vector: [1, 2, 3], rows },
+    { view: 9, lastNormalView: 8, mode: 1, incarnation: 2, base: 9, committed: 10, committedHash: hash, end: 40, vector: [1, 2, 3], rows },
     messages.encodeReconcile,
     messages.decodeReconcile,
   ),
   sample(
     "START-VIEW",
-    { view: 9, mode: 0, mask: 5, base: 10, baseHash: hash, end: 12, minVector: [1, 1, 1], maxVector: [1, 2, 1], rows },
+    {
+      view: 9,
+      mode: 0,
+      mask: 5,
+      logBase: 7,
+      base: 10,
+      baseHash: hash,
+      end: 12,
+      endHash: hash,
+      minVector: [1, 1, 1],
+      maxVector: [1, 2, 1],
+      rows,
+    },
     messages.encodeStartView,
     messages.decodeStartView,
   ),
@@ -60,6 +116,14 @@ const samples: { name: string; body: Uint8Array; decode: (body: Uint8Array) => u
     messages.decodeFetchReply,
   ),
 ];
+
+samples.push(
+  sample("HEARTBEAT", heartbeat, encodeHeartbeat, decodeHeartbeat),
+  sample("FETCH-SNAPSHOT", { seqno: 8, offset: large, length: 700 }, encodeFetchSnapshot, decodeFetchSnapshot),
+  sample("RECOVERY-QUERY", { bootId: hash.slice(0, 16), epoch: 3 }, encodeRecoveryQuery, decodeRecoveryQuery),
+  sample("RECOVERY-ANSWER", answer, encodeRecoveryAnswer, decodeRecoveryAnswer),
+  sample("SNAPSHOT-CHUNK", chunk, encodeSnapshotChunk, decodeSnapshotChunk),
+);
 
 function sample<T>(name: string, message: T, encode: (message: T) => Uint8Array, decode: (body: Uint8Array) => unknown) {
   return { name, message, body: encode(message), decode };
@@ -94,6 +158,7 @@ describe("well-formed bytes with impossible contents", () => {
       lastNormalView: 4,
       mode: 0,
       incarnation: 1,
+      base: 0,
       committed: 0,
       committedHash: hash,
       end: 0,
@@ -102,10 +167,42 @@ describe("well-formed bytes with impossible contents", () => {
     };
     expect(messages.decodeReconcile(messages.encodeReconcile(message))).toBeUndefined();
     expect(messages.decodeReconcile(messages.encodeReconcile({ ...message, lastNormalView: 3, committed: 1 }))).toBeUndefined();
+    const based = { ...message, lastNormalView: 3, committed: 5, end: 5 };
+    expect(messages.decodeReconcile(messages.encodeReconcile({ ...based, base: 5 }))).toBeDefined();
+    expect(messages.decodeReconcile(messages.encodeReconcile({ ...based, base: 6 }))).toBeUndefined();
+  });
+
+  it("refuses a HEARTBEAT that contradicts itself", () => {
+    for (const wrong of [{ committed: 13 }, { base: 11 }, { checkpoint: 11 }, { flags: 4 }]) {
+      expect(decodeHeartbeat(encodeHeartbeat({ ...heartbeat, ...wrong }))).toBeUndefined();
+    }
+  });
+
+  it("refuses a RECOVERY-ANSWER of one that recovers itself", () => {
+    for (const wrong of [{ status: 0 }, { status: 3 }, { committed: 13 }, { base: 11 }, { checkpoint: 11 }, { mode: 2 }]) {
+      expect(decodeRecoveryAnswer(encodeRecoveryAnswer({ ...answer, ...wrong }))).toBeUndefined();
+    }
+  });
+
+  it("refuses a SNAPSHOT-CHUNK beyond its snapshot, and a FETCH-SNAPSHOT for nothing", () => {
+    expect(decodeSnapshotChunk(encodeSnapshotChunk({ ...chunk, offset: 1000 }))).toBeUndefined();
+    expect(decodeFetchSnapshot(encodeFetchSnapshot({ seqno: 1, offset: 0, length: 0 }))).toBeUndefined();
   });
 
   it("refuses more rows than the log has entries", () => {
-    const start = { view: 4, mode: 0, mask: 1, base: 5, baseHash: hash, end: 6, minVector: [1], maxVector: [1], rows };
+    const start = {
+      view: 4,
+      mode: 0,
+      mask: 1,
+      logBase: 0,
+      base: 5,
+      baseHash: hash,
+      end: 6,
+      endHash: hash,
+      minVector: [1],
+      maxVector: [1],
+      rows,
+    };
     expect(messages.decodeStartView(messages.encodeStartView(start))).toBeUndefined();
   });
 });
@@ -119,7 +216,7 @@ describe("a control plane fed garbage", () => {
       const { body } = samples[prng.u32() % samples.length] as { body: Uint8Array };
       const bytes = Buffer.from(body.subarray(0, prng.u32() % (body.length + 1)));
       for (let flips = prng.u32() % 4; flips > 0 && bytes.length > 0; flips--) bytes[prng.u32() % bytes.length] = prng.u32() % 256;
-      plane.onFrame(i, prng.u32() % 4, 30 + (prng.u32() % 14), bytes);
+      plane.onFrame(i, prng.u32() % 4, 30 + (prng.u32() % 28), bytes);
       if (i % 50 === 0) plane.onTimer(i);
     }
     expect(plane.onFrame(0, 0, MessageType.Sync, Buffer.alloc(15))).toBe(data.failures.length > 0);

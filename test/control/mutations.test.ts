@@ -7,6 +7,8 @@ import { Guard } from "../../src/data/binding.js";
 import { type Group, type GroupOptions, storm } from "./group.js";
 import { sparse } from "./sparse.js";
 
+const adaptive = (options: GroupOptions): Group => stormy({ ...options, config: { mode: "adaptive" } });
+
 const stormy = (options: GroupOptions): Group => {
   const group = storm({ ...options, operations: 40 });
   group.runFor(5_000_000);
@@ -17,17 +19,19 @@ function problems(profile: (options: GroupOptions) => Group, options: GroupOptio
   try {
     const group = profile(options);
     const difference = group.difference();
-    return difference === undefined || profile === sparse ? group.problems() : [...group.problems(), difference];
+    return difference === undefined || profile === sparse || profile === losing ? group.problems() : [...group.problems(), difference];
   } catch (error) {
     return [String(error)];
   }
 }
 
+const losing = (options: GroupOptions): Group => sparse({ ...options, crashes: true, config: { mode: "adaptive" } });
+
 const Seeds = 40;
 
 describe.each([
-  ["LastNormalView", 3, sparse, 120],
-  ["CommitAcrossViews", 5, sparse, 1],
+  ["LastNormalView", 3, sparse, 40],
+  ["CommitAcrossViews", 5, sparse, 50],
   ["MergeThreshold", 3, stormy, 1000],
   ["MergeThresholdConstant", 5, stormy, 1000],
   ["MergeHighestViews", 3, stormy, 1000],
@@ -35,6 +39,8 @@ describe.each([
   ["InstallOnce", 3, stormy, 1000],
   ["CompleteReconcile", 3, stormy, 1000],
   ["CommitHash", 5, stormy, 1000],
+  ["MergeMode", 5, adaptive, 1020],
+  ["RecoverySilence", 5, losing, 1000],
 ] as const)("%s, with %i replicas", (name, n, profile, firstSeed) => {
   it(`is noticed within ${Seeds} seeds when it is switched off, and the same seed passes with it`, () => {
     for (let seed = firstSeed; seed < firstSeed + Seeds; seed++) {

@@ -1,8 +1,8 @@
 /** Few operations, many views, very late frames: what the storm's steady load hides. */
 import { hex, makeRecord } from "./fake-data-plane.js";
-import { Group, type GroupOptions } from "./group.js";
+import { crash, Group, type GroupOptions } from "./group.js";
 
-export function sparse(options: GroupOptions): Group {
+export function sparse(options: GroupOptions & { crashes?: boolean }): Group {
   const group = new Group({
     network: { lossProbability: 0.02, duplicateProbability: 0.1, minDelayUs: 50, maxDelayUs: 2000, slowProbability: 0.1 },
     timing: { syncTimeoutMs: 20, syncMaxMs: 20, resendMs: 5, reconciliationTimeoutMs: 20 },
@@ -29,6 +29,7 @@ export function sparse(options: GroupOptions): Group {
     const r = Math.floor(prng.unit() * n);
     const other = Math.floor(prng.unit() * n);
     const lastsUs = 5_000 + prng.unit() * 80_000;
+    if (options.crashes && prng.unit() < 0.3) crash(group, r);
     if (prng.unit() < 0.6) {
       group.isolate(r);
       group.at(lastsUs, () => group.isolate(r, false));

@@ -3,13 +3,21 @@
  * noticed by the oracles or by what the replicas hold in the end.
  */
 import { describe, expect, it } from "vitest";
-import { decodeStartView, encodeStartReconciliation, encodeStartView } from "../../src/control/messages.js";
-import { Guard, MessageType, ReplicaStatus } from "../../src/data/binding.js";
+import { decodeStartView, encodeReconcile, encodeStartReconciliation, encodeStartView } from "../../src/control/messages.js";
+import { Guard, MessageType, Mode, ReplicaStatus } from "../../src/data/binding.js";
 import { hex, makeRecord, operationOf } from "./fake-data-plane.js";
 import { Group, type GroupOptions } from "./group.js";
 
 // Long time-outs: nothing happens but what the script lets happen.
-const slow = { syncMinMs: 20_000, syncMaxMs: 20_000, syncTimeoutMs: 60_000, reconciliationTimeoutMs: 60_000, resendMs: 10 };
+const slow = {
+  syncMinMs: 20_000,
+  syncMaxMs: 20_000,
+  syncTimeoutMs: 60_000,
+  reconciliationTimeoutMs: 60_000,
+  resendMs: 10,
+  heartbeatMs: 30_000,
+  detectMs: 60_000,
+};
 const x = makeRecord(1, 1, "x");
 const y = makeRecord(2, 1, "y");
 const z = makeRecord(3, 1, "z");
@@ -28,7 +36,7 @@ function reconcile(g: Group, view: number, members: number[], lost: number[] = [
   connect(g, members);
   g.intercept = (_from, _to, type) => lost.includes(type);
   const [first, second] = members as [number, number];
-  g.frame(second, first, MessageType.StartReconciliation, encodeStartReconciliation({ view, incarnation: 1, recovering: false }));
+  g.startReconciliation(second, first, view);
   g.runFor(forUs);
   g.intercept = () => false;
 }
@@ -88,7 +96,7 @@ describe("COMMIT across views", () => {
       if (to === 2 && type === MessageType.Commit) commits.push(Uint8Array.from(body));
       return to === 2;
     };
-    g.frame(1, 0, MessageType.StartReconciliation, encodeStartReconciliation({ view: 3, incarnation: 1, recovering: false }));
+    g.startReconciliation(1, 0, 3);
     g.runFor(8_000);
     expect(g.replica(0).committed).toBe(1);
     expect(commits.length).toBeGreaterThan(0);
@@ -120,7 +128,7 @@ describe("START-VIEW is installed once", () => {
     const g = group(3, guardsOff);
     let startView = new Uint8Array(0);
     g.request(x, [0]);
-    g.frame(0, 1, MessageType.StartReconciliation, encodeStartReconciliation({ view: 1, incarnation: 1, recovering: false }));
+    g.startReconciliation(0, 1, 1);
     g.intercept = (_from, to, type, body) => {
       if (to === 2 && type === MessageType.StartView) startView = Uint8Array.from(body);
       return false;
@@ -155,7 +163,7 @@ describe("a leader merges once per view", () => {
       if (type === MessageType.StartView) startViews.add(hex(body));
       return false;
     };
-    g.frame(2, 1, MessageType.StartReconciliation, encodeStartReconciliation({ view: 1, incarnation: 1, recovering: false }));
+    g.startReconciliation(2, 1, 1);
     g.runFor(8_000);
     expect(startViews.size).toBe(1);
     connect(g, [0, 1, 2, 3, 4]);
@@ -165,7 +173,7 @@ describe("a leader merges once per view", () => {
       return type === MessageType.StartView && from === 1 && to === 4 && g.nowUs < 9_000;
     };
     for (const from of [1, 2]) {
-      g.frame(from, 4, MessageType.StartReconciliation, encodeStartReconciliation({ view: 1, incarnation: 1, recovering: false }));
+      g.startReconciliation(from, 4, 1);
     }
     g.runFor(500_000);
     return { g, startViews };
@@ -253,6 +261,24 @@ describe("merge guards", () => {
     expect(log(run(Guard.MergeHighestViews), 2)).toBe("yx");
   });
 
+  it("the merge follows the mode of the view the logs come from, not that of the new view", () => {
+    // x is accepted by a superquorum of a SPECULATIVE view; of the three that take part, 4 lacks it and has the longest log.
+    const run = (guardsOff: number): Group => {
+      const g = group(5, guardsOff, { config: { mode: "adaptive" }, timing: { ...slow, heartbeatMs: 10 } });
+      g.request(x, [0, 1, 2, 3]);
+      g.request(y, [4]);
+      g.request(z, [4]);
+      g.runFor(1_000);
+      expect(g.accepted.has(operationOf(x))).toBe(true);
+      reconcile(g, 2, [2, 3, 4], [], 20_000);
+      expect(g.replica(2)).toMatchObject({ view: 2, status: ReplicaStatus.Normal, mode: Mode.Leader });
+      return g;
+    };
+    expect(log(run(0), 2)).toBe("xyz");
+    expect(log(run(Guard.MergeMode), 2)).toBe("yz");
+    expect(run(Guard.MergeMode).problems()[0]).toMatch(/was accepted at 1 and lost/);
+  });
+
   it("what only one of K can hold keeps its place", () => {
     // View 1's log, z then x by the leader's merge, is known to replica 0 alone in view 4's quorum.
     const run = (guardsOff: number): Group => {
@@ -278,7 +304,7 @@ describe("installing", () => {
     const [a, b, c] = [makeRecord(4, 1, "a"), makeRecord(4, 2, "b"), makeRecord(4, 3, "c")];
     for (const record of [a, x, y, b]) g.request(record, [1, 2]);
     for (const record of [a, y, c, x]) g.request(record, [0]);
-    g.frame(0, 1, MessageType.StartReconciliation, encodeStartReconciliation({ view: 1, incarnation: 1, recovering: false }));
+    g.startReconciliation(0, 1, 1);
     g.runFor(8_000);
     expect(log(g, 0)).toBe("axybc");
     expect(g.difference()).toBeUndefined();
@@ -315,7 +341,18 @@ describe("installing", () => {
     const g = new Group({ n: 3 });
     g.request(x);
     g.runFor(100_000);
-    const bad = { view: 1, mode: 0, mask: 3, base: 0, baseHash: new Uint8Array(32), end: 0, minVector: [1, 1, 1], maxVector: [1, 1, 1] };
+    const bad = {
+      view: 1,
+      mode: 0,
+      mask: 3,
+      logBase: 0,
+      base: 0,
+      baseHash: new Uint8Array(32),
+      end: 0,
+      endHash: new Uint8Array(32),
+      minVector: [1, 1, 1],
+      maxVector: [1, 1, 1],
+    };
     g.frame(1, 2, MessageType.StartView, encodeStartView({ ...bad, rows: new Uint8Array(0) }));
     expect(g.replica(2).failures[0]).toMatch(/1 are committed/);
     expect(log(g, 2)).toBe("x");
@@ -334,7 +371,7 @@ describe("installing", () => {
     };
     g.runFor(50_000);
     for (const from of [0, 2, 3]) {
-      g.frame(4, from, MessageType.StartReconciliation, encodeStartReconciliation({ view: 1, incarnation: 1, recovering: false }));
+      g.startReconciliation(4, from, 1);
     }
     g.runFor(1_000_000);
     expect([...bodies.keys()].sort()).toEqual([0, 1, 2, 3]);
@@ -344,12 +381,11 @@ describe("installing", () => {
 });
 
 describe("crash vectors", () => {
-  it("a RECONCILE of an earlier incarnation than a member knows of is left out", () => {
-    // Replica 1 leads view 4 and knows that 0 has crashed since; only 2's log makes a quorum with its own.
-    const reborn = new Group({ n: 3, timing: slow, config: { incarnation: 1 } });
-    reborn.request(x, [0]);
-    connect(reborn, [0, 1]);
-    reborn.frame(
+  // Replica 1 leads view 4 and knows that 0 has crashed since; a RECONCILE of the process before comes late.
+  function trace(guardsOff: number): Group {
+    const g = group(3, guardsOff);
+    connect(g, [1]);
+    g.frame(
       2,
       1,
       MessageType.StartView,
@@ -357,22 +393,42 @@ describe("crash vectors", () => {
         view: 3,
         mode: 0,
         mask: 6,
+        logBase: 0,
         base: 0,
         baseHash: new Uint8Array(32),
         end: 0,
+        endHash: new Uint8Array(32),
         minVector: [2, 1, 1],
         maxVector: [2, 1, 1],
         rows: new Uint8Array(0),
       }),
     );
-    expect(reborn.replica(1)).toMatchObject({ view: 3, status: ReplicaStatus.Normal });
-    reborn.frame(0, 1, MessageType.StartReconciliation, encodeStartReconciliation({ view: 4, incarnation: 1, recovering: false }));
-    reborn.runFor(30_000);
-    expect(reborn.replica(1).status).toBe(ReplicaStatus.Reconciliation);
-    connect(reborn, [0, 1, 2]);
-    reborn.runFor(30_000);
-    expect(reborn.replica(1).status).toBe(ReplicaStatus.Normal);
-    expect(log(reborn, 1)).toBe("");
-    expect(reborn.problems()).toEqual([]);
+    expect(g.replica(1)).toMatchObject({ view: 3, status: ReplicaStatus.Normal });
+    const late = { view: 4, lastNormalView: 0, mode: 0, incarnation: 1, base: 0, committed: 0, committedHash: new Uint8Array(32), end: 0 };
+    g.frame(0, 1, MessageType.Reconcile, encodeReconcile({ ...late, vector: [1, 1, 1], rows: new Uint8Array(0) }));
+    g.runFor(30_000);
+    return g;
+  }
+
+  it("a RECONCILE of an earlier incarnation than a member knows of is left out", () => {
+    const g = trace(0);
+    expect(g.replica(1).status).toBe(ReplicaStatus.Reconciliation);
+    connect(g, [1, 2]);
+    g.runFor(30_000);
+    expect(g.replica(1).status).toBe(ReplicaStatus.Normal);
+    expect(g.problems()).toEqual([]);
+  });
+
+  it("it counts without the rule", () => {
+    expect(trace(Guard.QuorumIncarnations).replica(1).status).toBe(ReplicaStatus.Normal);
+  });
+
+  it("a process in whose place another one recovered stops, once f others know of that", () => {
+    const g = group(5, 0);
+    const body = encodeStartReconciliation({ view: 1, incarnation: 1, recovering: false, vector: [2, 1, 1, 1, 1] });
+    g.frame(1, 0, MessageType.StartReconciliation, body);
+    expect(g.replica(0).failures).toEqual([]);
+    g.frame(2, 0, MessageType.StartReconciliation, body);
+    expect(g.replica(0).failures[0]).toMatch(/later process/);
   });
 });

@@ -351,3 +351,26 @@ function simulatedHistory(prng: Prng, count: number, clients: number): History {
   });
   return history;
 }
+
+describe("reads outside the log", () => {
+  /** Writes at seqnos 1 and 2, then reads that claim places behind them. */
+  const withReads = (...reads: [result: number, place: number, invokedAt: number, respondedAt: number][]) => {
+    const history = historyOf([
+      [Write, 1, 0, 0, 1, { seqno: 1 }],
+      [Write, 2, 0, 4, 9, { seqno: 2 }],
+      ...reads.map(([result, place, invokedAt, respondedAt]): Row => [Read, 0, result, invokedAt, respondedAt, { seqno: place + 0.5 }]),
+    ]);
+    history.unlogged.fill(1, 2);
+    return checkLinearizability(history);
+  };
+
+  it("share a place in the claimed order, whatever the order of their ends", () => {
+    expect(withReads([1, 1, 2, 8], [1, 1, 3, 4], [2, 2, 5, 6], [2, 2, 5, 7])).toMatchObject({ linearizable: true, searched: 0 });
+  });
+
+  it("are judged like all others where their places do not hold", () => {
+    expect(withReads([1, 2, 2, 3])).toMatchObject({ linearizable: true, searched: 1 });
+    expect(withReads([2, 2, 5, 6], [1, 1, 7, 8])).toMatchObject({ linearizable: false });
+    expect(withReads([1, 1, 10, 11])).toMatchObject({ linearizable: false });
+  });
+});

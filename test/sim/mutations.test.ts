@@ -29,6 +29,8 @@ const checks: Check[] = [
   { guard: "HashOperation", replicas: 3, seeds: 40 },
   { guard: "SessionDedupe", replicas: 3, seeds: 20 },
   { guard: "FreezeLog", replicas: 3, seeds: 100 },
+  { guard: "PrepareGaps", replicas: 3, seeds: 20, faults: "mutationLeader" },
+  { guard: "PrepareQuorum", replicas: 3, seeds: 60, faults: "mutationLeader" },
   { guard: "LastNormalView", replicas: 3, seeds: 40, faults: "mutation:lostCommit" },
   { guard: "CommitAcrossViews", replicas: 3, seeds: 100, faults: "mutation:delayedStartView" },
   { guard: "MergeThreshold", replicas: 5, seeds: 100 },
@@ -38,6 +40,9 @@ const checks: Check[] = [
   { guard: "InstallOnce", replicas: 3, seeds: 60 },
   { guard: "CompleteReconcile", replicas: 3, seeds: 30 },
   { guard: "CommitHash", replicas: 3, seeds: 20 },
+  { guard: "ReadAtEnd", replicas: 3, seeds: 10, faults: "reads" },
+  { guard: "ReadQuorum", replicas: 3, seeds: 150, faults: "reads" },
+  { guard: "ReadQuorum", replicas: 5, seeds: 100, faults: "reads" },
 ];
 
 function run(check: Omit<Check, "guard" | "seeds">, seed: number, guardsOff: number): SimulationResult {

@@ -37,7 +37,16 @@ function scheduleOf(seed: number, name: string) {
   return {
     paths,
     faults,
-    schedule: drawSchedule({ prng, profile: named.profile, faults, ports, paths, startUs: START_US, chaosUs: CHAOS_US }),
+    schedule: drawSchedule({
+      prng,
+      profile: named.profile,
+      faults,
+      ports,
+      paths,
+      startUs: START_US,
+      chaosUs: CHAOS_US,
+      crashes: { kill() {}, restart() {} },
+    }),
   };
 }
 

@@ -227,8 +227,8 @@ TEST(channel_reject) {
 TEST(channel_address_follows_the_newest_frame) {
   auto r = replica(0), c = client(1);
   fabric::Address a{.family = 4, .port = 1}, b{.family = 4, .port = 2};
-  const Frame first = sealOne(*c, Hello, Target::all(), {}), second = sealOne(*c, Hello, Target::all(), {}),
-              third = sealOne(*c, Hello, Target::all(), {});
+  const Frame first = sealOne(*c, Hello, Target::one(0), {}), second = sealOne(*c, Hello, Target::one(0), {}),
+              third = sealOne(*c, Hello, Target::one(0), {});
   const uint32_t s = open(*r, first, a).stream;
   CHECK(r->stream(s).address == a);
   CHECK_EQ(open(*r, third, b).stream, s);
@@ -238,6 +238,8 @@ TEST(channel_address_follows_the_newest_frame) {
   open(*r, third, a);      // a replay
   CHECK(r->stream(s).address == b);
   open(*r, sealOne(*c, Request, Target::all(), {}), a);   // perhaps by way of a relay
+  CHECK(r->stream(s).address == b);
+  open(*r, sealOne(*c, Hello, Target::all(), {}), a);
   CHECK(r->stream(s).address == b);
 }
 

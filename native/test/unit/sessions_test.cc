@@ -27,7 +27,7 @@ struct World {
   }
   void rollback(uint64_t keepTo) {
     for (uint64_t s = log.end(); s > keepTo; s--) sessions.undo(log, s);
-    log.truncateTo(keepTo);
+    log.rollbackTo(keepTo);
   }
   Hash digest() const { Hash h; sessions.digest(h); return h; }
   EntryKind kind(uint64_t s) const { return log.at(s).kind; }
@@ -94,7 +94,7 @@ TEST(eviction_is_final_at_commit) {
   w.put(8, 0, 0, wire::kRegister);
   for (int i = 0; i < 40; i++) {
     w.put(100 + i, 0, 0, wire::kRegister);
-    w.sessions.commit(w.log.end());
+    w.sessions.commit(w.log, w.log.end());
     CHECK_EQ(w.sessions.live(), 2u);
     CHECK(w.sessions.find(100 + i) != kNoSession);
   }

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export type Design = "multicast" | "serialized" | "unicast";
+export type Mode = "adaptive" | "speculative" | "leader";
 
 /** UDP ports of the loopback address that nobody holds at the moment. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -27,12 +28,23 @@ export function randomMulticastGroup(): string {
   return `239.${bytes[0]! & 0x3f}.${bytes[1]}.${1 + (bytes[2]! % 254)}`;
 }
 
-/** Entries and bytes of the log: a benchmark must not come near them, for the log is not truncated yet. */
-const logEntries = 24 << 20;
-const logBytes = 12 * 2 ** 30;
+export interface ClusterFileOptions {
+  folder: string;
+  /** Of the new folder inside `folder`. */
+  name: string;
+  design: Design;
+  /** Hosts and ports of the replicas; by default three free ports of loopback. */
+  replicas?: { host: string; port: number }[];
+  mode?: Mode;
+  limits?: Record<string, number>;
+  timing?: Record<string, number>;
+}
 
-/** Writes a cluster file for three replicas on loopback and its secret, readable by its owner only; returns the file's path. */
-export async function writeClusterFile(options: { folder: string; name: string; design: Design }): Promise<string> {
+/** A log that no benchmark of a minute fills. */
+const longLog = { logEntries: 24 << 20, logBytes: 12 * 2 ** 30 };
+
+/** Writes a cluster file, by default for three replicas on loopback, and its secret, readable by its owner only; returns the file's path. */
+export async function writeClusterFile(options: ClusterFileOptions): Promise<string> {
   const folder = join(options.folder, options.name);
   mkdirSync(folder);
   const [port, ...replicaPorts] = await freePorts(4);
@@ -43,10 +55,12 @@ export async function writeClusterFile(options: { folder: string; name: string; 
   };
   const content = {
     cluster: randomBytes(8).toString("hex"),
-    replicas: replicaPorts.map((replicaPort) => ({ host: "127.0.0.1", port: replicaPort })),
+    replicas: options.replicas ?? replicaPorts.map((replicaPort) => ({ host: "127.0.0.1", port: replicaPort })),
     network: networks[options.design],
     secretFile: "cluster.secret",
-    limits: { logEntries, logBytes },
+    ...(options.mode && { mode: options.mode }),
+    limits: { ...longLog, ...options.limits },
+    ...(options.timing && { timing: options.timing }),
   };
   writeFileSync(join(folder, "cluster.secret"), `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
   const file = join(folder, "cluster.json");

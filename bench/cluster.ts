@@ -1,0 +1,40 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { bootstrap, type Cluster, loadCluster } from "squall";
+import { type ClusterFileOptions, writeClusterFile } from "./cluster-file.js";
+import { Load } from "./load/load.js";
+import { ReplicaProcesses } from "./replica-processes.js";
+
+export interface LoadedCluster {
+  cluster: Cluster;
+  replicas: ReplicaProcesses;
+  load: Load;
+}
+
+/** A folder that goes with this process. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Three `squall replica` processes with the counter, bootstrapped, and a connected load process. */
+export async function startLoadedCluster(options: Omit<ClusterFileOptions, "folder" | "name">): Promise<LoadedCluster> {
+  const file = await writeClusterFile({ folder: temporaryFolder(), name: "cluster", ...options });
+  const machine = fileURLToPath(new URL("./machines/counter.js", import.meta.url));
+  const cluster = await loadCluster(file, { role: "operator" });
+  const replicas = await ReplicaProcesses.start({ cluster: file, count: cluster.replicas.length, machine });
+  await bootstrap({ cluster });
+  return { cluster, replicas, load: await Load.start(file) };
+}
+
+export async function stopLoadedCluster({ replicas, load }: LoadedCluster): Promise<void> {
+  load.kill();
+  await replicas.killAll();
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
+}

@@ -1,0 +1,201 @@
+/**
+ * Who is alive: every replica sends HEARTBEATs, and any frame counts as a sign of life. A replica is silent once nothing came for the
+ * detection time and what it last said its own timers are late.
+ */
+import { MessageType, ReplicaStatus } from "../data/binding.js";
+import { type Context, equalBytes } from "./context.js";
+import { encodeHeartbeat, HeartbeatFlag, type HeartbeatMessage } from "./heartbeat-message.js";
+import { HashBytes } from "./messages.js";
+
+const Never = Number.POSITIVE_INFINITY;
+// A replica that claims to be very late is waited for only so many detection times longer.
+const LongestDelayDetections = 4;
+// The delay that is reported falls by this factor with each heartbeat: a process that was late will be late again.
+const DelayDecay = 0.8;
+
+const RememberedBoots = 8;
+
+const noDigest = new Uint8Array(HashBytes);
+
+export interface HeartbeatHost {
+  /** `replica`, heard until now, fell silent. */
+  silent(nowUs: number, replica: number): void;
+  /** Seqno and digest of the own last checkpoint. */
+  checkpoint(): { seqno: number; digest: Uint8Array } | undefined;
+}
+
+interface Peer {
+  heardUs: number;
+  loopDelayUs: number;
+  silent: boolean;
+  /** It lost its memory and has not been seen in a view since. */
+  recovering: boolean;
+  /** Since when its heartbeats say that it hears no majority. */
+  unfitUs: number;
+  /** Of its last HEARTBEAT. */
+  incarnation: number;
+  /** Processes that asked how to recover, newest last. */
+  bootIds: Uint8Array[];
+  last: HeartbeatMessage | undefined;
+}
+
+export class Heartbeats {
+  readonly #context: Context;
+  readonly #host: HeartbeatHost;
+  readonly #peers: Peer[];
+  #sendUs = Never;
+  #delayUs = 0;
+
+  constructor(context: Context, host: HeartbeatHost) {
+    this.#context = context;
+    this.#host = host;
+    this.#peers = Array.from({ length: context.n }, () => ({
+      heardUs: 0,
+      loopDelayUs: 0,
+      silent: false,
+      recovering: false,
+      unfitUs: Never,
+      incarnation: 1,
+      bootIds: [],
+      last: undefined,
+    }));
+  }
+
+  /** The replica takes part from now on; nobody has been silent before. */
+  start(nowUs: number): void {
+    if (this.#sendUs !== Never || this.#context.n === 1) return;
+    this.#sendUs = nowUs;
+    for (const peer of this.#peers) peer.heardUs = nowUs;
+  }
+
+  heard(nowUs: number, from: number): void {
+    const peer = this.#peers[from] as Peer;
+    peer.heardUs = nowUs;
+    if (!peer.recovering) peer.silent = false;
+  }
+
+  /** A process that has lost its memory asks how to recover. One that asked before and has recovered since is not meant. */
+  onQuery(nowUs: number, replica: number, bootId: Uint8Array): void {
+    const { bootIds, recovering } = this.#peers[replica] as Peer;
+    const known = bootIds.some((one) => equalBytes(one, bootId));
+    if (!known) bootIds.push(bootId);
+    if (bootIds.length > RememberedBoots) bootIds.shift();
+    if (!known && !recovering) this.#lost(nowUs, replica);
+  }
+
+  /** A replica that recovers with this incarnation asks for a reconciliation. */
+  onTrigger(nowUs: number, replica: number, incarnation: number): void {
+    const { recovering, incarnation: seen } = this.#peers[replica] as Peer;
+    if (!recovering && incarnation > seen) this.#lost(nowUs, replica);
+  }
+
+  /** It takes no part until it sends HEARTBEATs again. */
+  #lost(nowUs: number, replica: number): void {
+    const peer = this.#peers[replica] as Peer;
+    peer.recovering = true;
+    peer.last = undefined;
+    if (peer.silent) return;
+    peer.silent = true;
+    this.#host.silent(nowUs, replica);
+  }
+
+  onHeartbeat(nowUs: number, from: number, message: HeartbeatMessage): void {
+    const peer = this.#peers[from] as Peer;
+    // One from before the crash proves nothing.
+    if (peer.recovering && message.incarnation <= peer.incarnation) return;
+    if (peer.recovering) peer.silent = false;
+    peer.recovering = false;
+    peer.incarnation = message.incarnation;
+    peer.last = message;
+    peer.loopDelayUs = Math.min(message.loopDelayMs * 1000, LongestDelayDetections * this.#context.detectUs);
+    const fit = (message.flags & HeartbeatFlag.Majority) !== 0;
+    if (fit) peer.unfitUs = Never;
+    else if (peer.unfitUs === Never) peer.unfitUs = nowUs;
+  }
+
+  /** The last HEARTBEAT of a replica. */
+  lastOf(replica: number): HeartbeatMessage | undefined {
+    return this.#peers[replica]?.last;
+  }
+
+  /** Whether `replica` is alive and said that it is NORMAL in `view`. */
+  isNormalIn(replica: number, view: number): boolean {
+    const { silent, last } = this.#peers[replica] as Peer;
+    return !silent && last?.view === view && (last.flags & HeartbeatFlag.Normal) !== 0;
+  }
+
+  isSilent(replica: number): boolean {
+    return (this.#peers[replica] as Peer).silent;
+  }
+
+  get silent(): number[] {
+    return [...this.#peers.keys()].filter((replica) => this.isSilent(replica));
+  }
+
+  /** Replicas that are not silent, this one included. */
+  get alive(): number {
+    return this.#peers.filter((peer) => !peer.silent).length;
+  }
+
+  /**
+   * When `replica` is lost as the leader of a view entered at `enteredUs`: silent, or, where only a majority can commit, without one.
+   * It is given that long in each view anew.
+   */
+  lostUs(replica: number, enteredUs: number, needsMajority: boolean): number {
+    const peer = this.#peers[replica] as Peer;
+    if (peer.recovering) return enteredUs;
+    const silentUs = Math.max(peer.heardUs, enteredUs) + this.#patienceUs(peer);
+    // What it says of itself took it a detection time to find out; a process that stood still hears the others within a few heartbeats.
+    return needsMajority ? Math.min(silentUs, Math.max(peer.unfitUs, enteredUs) + this.#context.detectUs / 2) : silentUs;
+  }
+
+  onTimer(nowUs: number): void {
+    this.#peers.forEach((peer, replica) => {
+      if (replica === this.#context.replica || peer.silent || nowUs < peer.heardUs + this.#patienceUs(peer)) return;
+      peer.silent = true;
+      this.#host.silent(nowUs, replica);
+    });
+    if (nowUs >= this.#sendUs) this.#send(nowUs);
+  }
+
+  get deadlineUs(): number {
+    if (this.#sendUs === Never) return Never;
+    let due = this.#sendUs;
+    this.#peers.forEach((peer, replica) => {
+      if (replica !== this.#context.replica && !peer.silent) due = Math.min(due, peer.heardUs + this.#patienceUs(peer));
+    });
+    return due;
+  }
+
+  /** Time that passed while this process stood still counts for nobody. */
+  forgive(lateUs: number): void {
+    for (const peer of this.#peers) {
+      peer.heardUs += lateUs;
+      peer.unfitUs += lateUs;
+    }
+  }
+
+  #patienceUs(peer: Peer): number {
+    return this.#context.detectUs + peer.loopDelayUs;
+  }
+
+  #send(nowUs: number): void {
+    const { data, heartbeatUs, incarnation, f } = this.#context;
+    this.#sendUs = nowUs + heartbeatUs;
+    this.#delayUs = Math.max(data.loopDelayUs, this.#delayUs * DelayDecay);
+    const checkpoint = this.#host.checkpoint();
+    const normal = data.status === ReplicaStatus.Normal ? HeartbeatFlag.Normal : 0;
+    const body = encodeHeartbeat({
+      view: data.view,
+      incarnation,
+      loopDelayMs: Math.min(0xffff_ffff, Math.floor(this.#delayUs / 1000)),
+      committed: data.committed,
+      end: data.logEnd,
+      base: data.logBase,
+      checkpoint: checkpoint?.seqno ?? 0,
+      digest: checkpoint?.digest ?? noDigest,
+      flags: normal | (this.alive > f ? HeartbeatFlag.Majority : 0),
+    });
+    this.#context.broadcast(MessageType.Heartbeat, body);
+  }
+}

@@ -1,0 +1,67 @@
+/** Bodies of FETCH-SNAPSHOT and SNAPSHOT-CHUNK (docs/wire-messages.md). */
+import { Reader, Writer } from "./codec.js";
+import { HashBytes } from "./messages.js";
+import { PositionBytes } from "./snapshot.js";
+
+export interface FetchSnapshotMessage {
+  /** 0: the newest. */
+  seqno: number;
+  offset: number;
+  /** Most bytes of the answer. */
+  length: number;
+}
+
+export interface SnapshotChunkMessage {
+  /** The sender's view: what the snapshot holds was committed in it or before. */
+  view: number;
+  /** 0: the sender has no snapshot. */
+  seqno: number;
+  position: Uint8Array;
+  digest: Uint8Array;
+  /** The content is the machine's bytes, then those of the session table. */
+  machineBytes: number;
+  sessionBytes: number;
+  offset: number;
+  bytes: Uint8Array;
+}
+
+export function encodeFetchSnapshot(m: FetchSnapshotMessage): Uint8Array {
+  return new Writer(20).u64(m.seqno).u64(m.offset).u32(m.length).done();
+}
+
+export function decodeFetchSnapshot(body: Uint8Array): FetchSnapshotMessage | undefined {
+  const r = new Reader(body);
+  const seqno = r.u64();
+  const offset = r.u64();
+  const length = r.u32();
+  if (length === 0) r.ok = false;
+  return r.finish({ seqno, offset, length });
+}
+
+export function encodeSnapshotChunk(m: SnapshotChunkMessage): Uint8Array {
+  return new Writer(16 + PositionBytes + HashBytes + 28 + m.bytes.length)
+    .u64(m.view)
+    .u64(m.seqno)
+    .bytes(m.position)
+    .bytes(m.digest)
+    .u64(m.machineBytes)
+    .u64(m.sessionBytes)
+    .u64(m.offset)
+    .u32(m.bytes.length)
+    .bytes(m.bytes)
+    .done();
+}
+
+export function decodeSnapshotChunk(body: Uint8Array): SnapshotChunkMessage | undefined {
+  const r = new Reader(body);
+  const view = r.u64();
+  const seqno = r.u64();
+  const position = r.bytes(PositionBytes);
+  const digest = r.bytes(HashBytes);
+  const machineBytes = r.u64();
+  const sessionBytes = r.u64();
+  const offset = r.u64();
+  const bytes = r.bytes(r.u32());
+  if (machineBytes + sessionBytes > Number.MAX_SAFE_INTEGER || offset + bytes.length > machineBytes + sessionBytes) r.ok = false;
+  return r.finish({ view, seqno, position, digest, machineBytes, sessionBytes, offset, bytes });
+}

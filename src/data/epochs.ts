@@ -1,0 +1,314 @@
+/**
+ * One replica's way from configuration to configuration: a request is kept until a view closes with it, and then the epoch changes here.
+ * Who is behind, or joins, takes over the state at the former epoch's end; who is no member stays until the others have it.
+ */
+import { decodeHeartbeat, HeartbeatFlag } from "../control/heartbeat-message.js";
+import {
+  type Configuration,
+  configurationOf,
+  decodeConfiguration,
+  decodeNewEpoch,
+  encodeConfiguration,
+  encodeNewEpoch,
+  firstViewOf,
+  type NewEpochMessage,
+  reconfigurationRecord,
+} from "../control/membership.js";
+import { tolerated } from "../control/quorums.js";
+import { MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
+import { hex } from "./hashing.js";
+import type { ReplicaDataPlane } from "./replica-data-plane.js";
+
+const Never = Number.POSITIVE_INFINITY;
+/** A request is dropped so long after the operator repeated it last. */
+const PendingUs = 10_000_000;
+/** No reconciliation for a request more often. */
+const RetryUs = 200_000;
+/** How often those are told of the epoch that were not heard in it for so long. */
+const TellUs = 200_000;
+/** Those that leave are told for so long after enough others have the state. */
+const FarewellUs = 10_000_000;
+
+/** Of these, `from` may be an index of another epoch. */
+const outsideLife: ReadonlySet<number> = new Set([MessageType.Recovering, MessageType.RecoveryQuery, MessageType.RecoveryAnswer]);
+
+export type RequestAnswer = { state: "pending" | "done"; epoch: number } | { state: "refused"; reason: string; epoch: number };
+
+export interface EpochsHost {
+  /** Has the group reconcile, if it is in a view. */
+  reconcile(nowUs: number): void;
+  /** This replica is index `replica` of another configuration from now on; `joins`: NORMAL only once it has taken over the state. */
+  entered(configuration: Configuration, replica: number, joins: boolean): void;
+  /** Starts to fetch the state at `seqno` or later from the others; takenOver() follows. */
+  takeOver(seqno: number): void;
+  /** Others that this replica hears in its view of the present epoch. */
+  silent(): readonly number[];
+  retired(): void;
+}
+
+export interface EpochsOptions {
+  engine: NativeReplicaEngine;
+  data: ReplicaDataPlane;
+  id: number;
+  replicas: NativeAddress[];
+  bootId: string;
+  /** Of the views an epoch begins with. */
+  firstMode: number;
+  /** Whether the machine's state can be handed to those who join. */
+  snapshots: boolean;
+  /** Of an operation. */
+  largestBytes: number;
+  host: EpochsHost;
+}
+
+interface End {
+  seqno: number;
+  hash: string;
+}
+
+export class Epochs {
+  readonly #options: EpochsOptions;
+  #epoch = 0;
+  #id: number;
+  #replicas: NativeAddress[];
+  /** How the present epoch came to be; undefined in epoch 0. */
+  #configuration: Configuration | undefined;
+  #end: End | undefined;
+  /** What an operator asks for. */
+  #pending: { configuration: Configuration; bytes: Uint8Array; untilUs: number } | undefined;
+  #retryUs = 0;
+  /** The view's log ends with the end of this epoch. */
+  #closing: { configuration: Configuration; seqno: number } | undefined;
+  /** Waiting for the state that this epoch began with. */
+  #joining = false;
+  /** Others of this epoch that have gone on to the next. */
+  readonly #moved = new Set<number>();
+  /** When each member was last heard in this epoch; members known to have the state. */
+  #heardUs: number[];
+  #holders = 0;
+  #tellUs = Never;
+  #farewellUs = Never;
+
+  constructor(options: EpochsOptions) {
+    this.#options = options;
+    this.#id = options.id;
+    this.#replicas = options.replicas;
+    this.#heardUs = options.replicas.map(() => 0);
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+  get id(): number {
+    return this.#id;
+  }
+  get replicas(): readonly NativeAddress[] {
+    return this.#replicas;
+  }
+  get joining(): boolean {
+    return this.#joining;
+  }
+  /** Of the view that closes, or of the request that waits for one. */
+  get next(): Configuration | undefined {
+    return this.#closing?.configuration ?? this.#pending?.configuration;
+  }
+
+  /** An operator's RECONFIGURE: life id, then the configuration. */
+  request(nowUs: number, body: Uint8Array): RequestAnswer {
+    const { engine, data, snapshots, largestBytes } = this.#options;
+    const epoch = this.#epoch;
+    const refuse = (reason: string): RequestAnswer => ({ state: "refused", reason, epoch });
+    const life = engine.lifeId();
+    const bytes = body.slice(16);
+    const configuration = decodeConfiguration(bytes);
+    if (!configuration) return refuse("malformed");
+    if (life === undefined || Buffer.compare(life, body.subarray(0, 16)) !== 0) return refuse("other-life");
+    if (configuration.epoch <= epoch) {
+      const same = this.#configuration !== undefined && Buffer.compare(encodeConfiguration(this.#configuration), bytes) === 0;
+      return same ? { state: "done", epoch } : refuse("other-epoch");
+    }
+    if (configuration.epoch > epoch + 1) return refuse("other-epoch");
+    if (data.status === ReplicaStatus.Recovery) return refuse("recovering");
+    if (!snapshots) return refuse("no-snapshots");
+    if (bytes.length > largestBytes) return refuse("too-large");
+    if (configuration.members.some(({ from }) => from !== undefined && from >= this.#replicas.length)) return refuse("malformed");
+    const wanted = this.#closing ? encodeConfiguration(this.#closing.configuration) : this.#live(nowUs)?.bytes;
+    if (wanted && Buffer.compare(wanted, bytes) !== 0) return refuse("another-pending");
+    this.#pending = { configuration, bytes, untilUs: nowUs + PendingUs };
+    if (!this.#closing && nowUs >= this.#retryUs) {
+      this.#retryUs = nowUs + RetryUs;
+      this.#options.host.reconcile(nowUs);
+    }
+    return { state: "pending", epoch };
+  }
+
+  /** The entry that a merge is to put last; undefined: none. */
+  reconfiguration(nowUs: number): { epoch: number; record: Uint8Array } | undefined {
+    const pending = this.#closing ? undefined : this.#live(nowUs);
+    const epoch = this.#epoch + 1;
+    return pending?.configuration.epoch === epoch ? { epoch, record: reconfigurationRecord(pending.bytes, epoch) } : undefined;
+  }
+
+  #live(nowUs: number) {
+    if (this.#pending && nowUs >= this.#pending.untilUs) this.#pending = undefined;
+    return this.#pending;
+  }
+
+  /** A view's log is in place. */
+  installed(): void {
+    const { data } = this.#options;
+    const seqno = data.logEnd;
+    const configuration = seqno > data.logBase ? configurationOf(data.record(seqno)) : undefined;
+    this.#closing = configuration?.epoch === this.#epoch + 1 ? { configuration, seqno } : undefined;
+  }
+
+  /** A control frame came from index `from`: whoever is in a view of this epoch has the state it began with. */
+  onFrame(nowUs: number, from: number, type: number, body: Uint8Array): void {
+    if (this.#epoch === 0 || from >= this.#heardUs.length || outsideLife.has(type)) return;
+    this.#heardUs[from] = nowUs;
+    const heartbeat = type === MessageType.Heartbeat ? decodeHeartbeat(body) : undefined;
+    if (heartbeat && (heartbeat.flags & HeartbeatFlag.Normal) !== 0) this.#holders |= 1 << from;
+  }
+
+  /** Called often, outside of the control plane's work: what is due happens here. */
+  step(nowUs: number): void {
+    const closing = this.#closing;
+    const { data } = this.#options;
+    if (closing && data.committed >= closing.seqno && data.executed >= closing.seqno)
+      this.#finish(nowUs, closing.configuration, closing.seqno);
+    if (nowUs >= this.#tellUs) this.#tell(nowUs);
+  }
+
+  get deadlineUs(): number {
+    return this.#tellUs;
+  }
+
+  /** NEW-EPOCH from `from`, an index in the epoch that it tells of. False: malformed. */
+  onNewEpoch(nowUs: number, from: number, body: Uint8Array): boolean {
+    const message = decodeNewEpoch(body);
+    if (!message) return false;
+    const { engine, data } = this.#options;
+    const life = engine.lifeId();
+    const { configuration, to } = message;
+    if (configuration.epoch <= this.#epoch || (life !== undefined && hex(life) !== message.life)) return true;
+    if (data.status === ReplicaStatus.Recovery && !this.#joining) this.#adopt(nowUs, message);
+    else if (to < 0) this.#leave(message);
+    else this.#follow(nowUs, from, message);
+    return true;
+  }
+
+  /** This process lives in no view: it is one that joins, or it has lost its memory and recovers in the later epoch. */
+  #adopt(nowUs: number, message: NewEpochMessage): void {
+    const { configuration, to } = message;
+    const { bootId } = this.#options;
+    const index = configuration.members.findIndex((member) => member.bootId === bootId);
+    if (index >= 0) this.#join(nowUs, message, index);
+    else if (to >= 0) this.#enter(nowUs, message, to, false);
+  }
+
+  #leave({ configuration, holders }: NewEpochMessage): void {
+    const n = configuration.members.length;
+    if (bits(holders) > tolerated(n)) this.#options.host.retired();
+  }
+
+  /** Others have gone on. With the end of the epoch in the own log it is committed; else the others of this epoch may help, if there are enough. */
+  #follow(nowUs: number, from: number, message: NewEpochMessage): void {
+    const { data, engine, host } = this.#options;
+    const { configuration, seqno, hash, to } = message;
+    const next = configuration.epoch === this.#epoch + 1;
+    if (next && !this.#joining && data.logEnd === seqno && seqno >= data.logBase && hex(engine.hashAt(seqno)) === hash) {
+      data.commitTo(seqno);
+      this.#closing ??= { configuration, seqno };
+      this.step(nowUs);
+      return;
+    }
+    if (next && !this.#joining) {
+      const before = configuration.members[from]?.from;
+      if (before !== undefined) this.#moved.add(before);
+      const silent = new Set(host.silent());
+      const left = this.#replicas.filter((_, other) => other !== this.#id && !this.#moved.has(other) && !silent.has(other));
+      if (left.length >= Math.max(1, tolerated(this.#replicas.length))) return;
+    }
+    this.#join(nowUs, message, to);
+  }
+
+  #join(nowUs: number, message: NewEpochMessage, replica: number): void {
+    if (!this.#enter(nowUs, message, replica, true)) return;
+    this.#options.host.takeOver(message.seqno);
+  }
+
+  #enter(nowUs: number, message: NewEpochMessage, replica: number, joins: boolean): boolean {
+    const { configuration, seqno, hash } = message;
+    if (!this.#become(nowUs, Buffer.from(message.life, "hex"), configuration, { seqno, hash }, replica)) return false;
+    this.#joining = joins;
+    this.#options.host.entered(configuration, replica, joins);
+    return true;
+  }
+
+  /** The state that the epoch began with, or a later one, is in place. */
+  takenOver(nowUs: number): void {
+    if (!this.#joining || !this.#configuration) return;
+    const { engine, firstMode } = this.#options;
+    if (!engine.beginEpoch(firstViewOf(this.#configuration), firstMode)) return;
+    this.#joining = false;
+    this.#tellUs = nowUs;
+  }
+
+  /** The epoch has ended here, and all of it is executed. */
+  #finish(nowUs: number, configuration: Configuration, seqno: number): void {
+    const { engine, data, host, firstMode } = this.#options;
+    const replica = configuration.members.findIndex(({ from }) => from === this.#id);
+    if (replica < 0) return; // until enough others have the state
+    const end = { seqno, hash: hex(engine.hashAt(seqno)) };
+    if (!this.#become(nowUs, engine.lifeId() as Uint8Array, configuration, end, replica)) return;
+    if (!engine.beginEpoch(firstViewOf(configuration), firstMode)) {
+      data.fail(`epoch ${configuration.epoch} could not begin`);
+      return;
+    }
+    this.#tellUs = nowUs;
+    host.entered(configuration, replica, false);
+  }
+
+  #become(nowUs: number, life: Uint8Array, configuration: Configuration, end: End, replica: number): boolean {
+    const { epoch, members } = configuration;
+    const replicas = members.map(({ address }) => address);
+    if (!this.#options.engine.reconfigure({ life, epoch, replica, replicas })) return false;
+    this.#epoch = epoch;
+    this.#id = replica;
+    this.#replicas = replicas;
+    this.#configuration = configuration;
+    this.#end = end;
+    this.#pending = undefined;
+    this.#closing = undefined;
+    this.#moved.clear();
+    this.#heardUs = members.map(() => Number.NEGATIVE_INFINITY);
+    this.#holders = 1 << replica;
+    this.#farewellUs = Never;
+    this.#tellUs = Never;
+    this.#retryUs = nowUs;
+    return true;
+  }
+
+  #tell(nowUs: number): void {
+    this.#tellUs = nowUs + TellUs;
+    const { engine } = this.#options;
+    const { configuration, end } = { configuration: this.#configuration, end: this.#end };
+    const life = engine.lifeId();
+    if (!configuration || !end || !life) return;
+    const message = { life: hex(life), configuration, ...end, holders: this.#holders };
+    const tell = (address: NativeAddress, to: number): void =>
+      engine.sendToAddress({ to: address }, MessageType.NewEpoch, encodeNewEpoch({ ...message, to }));
+    configuration.members.forEach(({ address }, to) => {
+      if (to !== this.#id && nowUs - (this.#heardUs[to] as number) >= TellUs) tell(address, to);
+    });
+    const enough = bits(this.#holders) > tolerated(configuration.members.length);
+    if (enough && this.#farewellUs === Never) this.#farewellUs = nowUs + FarewellUs;
+    if (nowUs < this.#farewellUs) for (const address of configuration.leaving) tell(address, -1);
+  }
+}
+
+function bits(mask: number): number {
+  let count = 0;
+  for (let rest = mask; rest > 0; rest >>>= 1) count += rest & 1;
+  return count;
+}

@@ -1,0 +1,48 @@
+/** The addon's fabrics as TypeScript sees them: UDP sockets, and the simulator's network. */
+
+export interface NativeUdpFabric {
+  close(): void;
+  /**
+   * For tests and benchmarks: from now on each datagram with a request that arrives here waits, with this probability, until
+   * `behind` (1 by default) others have passed it, 1 ms at most. Needs a seed of its own at each receiver. 0 or an errno.
+   */
+  setReordering(options: { ppm: number; seed: number; behind?: number }): number;
+}
+export interface LoopPath {
+  baseDelayUs: number;
+  jitterUs: number;
+  lossPpm: number;
+  duplicatePpm: number;
+  reorderPpm: number;
+  reorderDelayUs: number;
+  corruptPpm: number;
+}
+/** The simulator's network: virtual time, all faults, trace hash. */
+export interface NativeLoopHub {
+  addPort(): number;
+  setGroup(group: number, ports: number[]): void;
+  setDefaultPath(path: LoopPath): void;
+  setPath(from: number, to: number, path: LoopPath): void;
+  setBlocked(from: number, to: number, blocked: boolean): void;
+  setMulticastSkew(us: number): void;
+  setClock(port: number, offsetUs: number, driftPpm: number): void;
+  pause(port: number, untilUs: number): void;
+  setOpen(port: number, open: boolean): void;
+  nowUs(): number;
+  /** Runs events until virtual time untilUs or maxEvents; returns how many ran. Exceptions thrown by upcalls are rethrown here. */
+  run(untilUs: number, maxEvents: number): number;
+  stop(): void;
+  trace(bytes: Uint8Array): void;
+  traceHash(): Uint8Array;
+  counters(): {
+    sent: number;
+    delivered: number;
+    lost: number;
+    duplicated: number;
+    reordered: number;
+    corrupted: number;
+    blocked: number;
+    deferred: number;
+    overflow: number;
+  };
+}

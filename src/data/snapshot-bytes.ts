@@ -1,0 +1,43 @@
+/** What Machine.snapshot returns: the state as bytes, or in chunks. */
+import { types } from "node:util";
+
+export type SnapshotBytes = Uint8Array | Iterable<Uint8Array>;
+
+/** The whole of it. Throws TypeError for anything else than bytes or chunks of bytes. */
+export function wholeSnapshot(snapshot: SnapshotBytes): Uint8Array {
+  const pull = new SnapshotPull(snapshot);
+  pull.take(Number.POSITIVE_INFINITY);
+  return pull.bytes();
+}
+
+/** Takes chunks as they are asked for. */
+export class SnapshotPull {
+  readonly #chunks: Uint8Array[] = [];
+  #rest: Iterator<Uint8Array> | undefined;
+
+  constructor(snapshot: SnapshotBytes) {
+    if (types.isUint8Array(snapshot)) this.#chunks.push(snapshot);
+    else if (typeof snapshot === "object" && snapshot !== null && Symbol.iterator in snapshot) this.#rest = snapshot[Symbol.iterator]();
+    else throw new TypeError("snapshot must return a Uint8Array or an iterable of them");
+  }
+
+  /** Pulls about `bytes` more. True once there is no more. Throws what the machine throws. */
+  take(bytes: number): boolean {
+    for (let taken = 0; this.#rest !== undefined && taken < bytes; ) {
+      const next = this.#rest.next();
+      if (next.done === true) {
+        this.#rest = undefined;
+        break;
+      }
+      if (!types.isUint8Array(next.value)) throw new TypeError("every chunk of a snapshot must be a Uint8Array");
+      // The next chunk may be written to the same place. (Not slice(): a Buffer's does not copy.)
+      this.#chunks.push(new Uint8Array(next.value));
+      taken += Math.max(1, next.value.length);
+    }
+    return this.#rest === undefined;
+  }
+
+  bytes(): Uint8Array {
+    return this.#chunks.length === 1 ? (this.#chunks[0] as Uint8Array) : Buffer.concat(this.#chunks);
+  }
+}

@@ -8,5 +8,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // Real processes on a machine that others share: CI tries once more and says which tests needed it; by hand, nothing is tried twice.
+    retry: process.env.CI === undefined ? 0 : 1,
   },
 });

@@ -13,25 +13,25 @@ export interface CatchUpHost {
 }
 
 export class CatchUp {
-  readonly #context: Context;
-  readonly #host: CatchUpHost;
-  readonly #snapshots: SnapshotFetch;
+  private readonly context: Context;
+  private readonly host: CatchUpHost;
+  private readonly snapshots: SnapshotFetch;
 
   constructor(context: Context, host: CatchUpHost, snapshots: SnapshotFetch) {
-    this.#context = context;
-    this.#host = host;
-    this.#snapshots = snapshots;
+    this.context = context;
+    this.host = host;
+    this.snapshots = snapshots;
   }
 
   /** Of the leader of the view this replica is NORMAL in. */
   onLeaderHeartbeat(nowUs: number, leader: number, message: HeartbeatMessage): void {
-    const { data } = this.#context;
-    if (data.mode !== Mode.Leader || message.base <= data.logEnd || this.#snapshots.running) return;
+    const { data } = this.context;
+    if (data.mode !== Mode.Leader || message.base <= data.logEnd || this.snapshots.running) return;
     const { view } = data;
-    this.#snapshots.start(nowUs, [leader], message.base, (doneUs, snapshot) => {
+    this.snapshots.start(nowUs, [leader], message.base, (doneUs, snapshot) => {
       const here = data.status === ReplicaStatus.Normal && data.mode === Mode.Leader && data.view === view;
-      if (here && snapshot.seqno >= data.logEnd && data.restore(snapshot)) this.#host.restored(doneUs, snapshot);
-      else this.#snapshots.discard();
+      if (here && snapshot.seqno >= data.logEnd && data.restore(snapshot)) this.host.restored(doneUs, snapshot);
+      else this.snapshots.discard();
     });
   }
 }

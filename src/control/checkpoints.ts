@@ -33,58 +33,58 @@ interface Lease {
 }
 
 export class Checkpoints {
-  readonly #context: Context;
-  readonly #host: CheckpointHost;
+  private readonly context: Context;
+  private readonly host: CheckpointHost;
   /** Digests by replica, newest last. */
-  readonly #digests: Digest[][];
-  readonly #leases: Lease[];
-  #newest: Snapshot | undefined;
+  private readonly digests: Digest[][];
+  private readonly leases: Lease[];
+  private newestTaken: Snapshot | undefined;
   /** An older one, kept while it is being fetched. */
-  #previous: Snapshot | undefined;
+  private previous: Snapshot | undefined;
   /** The log is to be truncated up to here. */
-  #truncateTo = 0;
-  #warnedSeqno = 0;
+  private truncateTo = 0;
+  private warnedSeqno = 0;
 
   constructor(context: Context, host: CheckpointHost) {
-    this.#context = context;
-    this.#host = host;
-    this.#digests = Array.from({ length: context.n }, () => []);
-    this.#leases = Array.from({ length: context.n }, () => ({ seqno: 0, untilUs: Number.NEGATIVE_INFINITY }));
+    this.context = context;
+    this.host = host;
+    this.digests = Array.from({ length: context.n }, () => []);
+    this.leases = Array.from({ length: context.n }, () => ({ seqno: 0, untilUs: Number.NEGATIVE_INFINITY }));
   }
 
   /** The newest; seqno and digest go into HEARTBEATs. */
   get newest(): Snapshot | undefined {
-    return this.#newest;
+    return this.newestTaken;
   }
 
   /** A checkpoint was taken here. */
   taken(nowUs: number, snapshot: Snapshot): void {
-    if (this.#newest && snapshot.seqno <= this.#newest.seqno) return;
-    this.#truncateTo = this.#newest?.seqno ?? 0;
+    if (this.newestTaken && snapshot.seqno <= this.newestTaken.seqno) return;
+    this.truncateTo = this.newestTaken?.seqno ?? 0;
     // What somebody is half way through stays; else a transfer longer than a checkpoint's period would never end.
-    if (!this.#previous || this.#needed(nowUs) > this.#previous.seqno) this.#previous = this.#newest;
-    this.#newest = snapshot;
-    this.#note(this.#context.replica, snapshot);
+    if (!this.previous || this.needed(nowUs) > this.previous.seqno) this.previous = this.newestTaken;
+    this.newestTaken = snapshot;
+    this.note(this.context.replica, snapshot);
     this.settle(nowUs);
   }
 
   /** The replica's state was replaced by this snapshot. */
   adopted(snapshot: Snapshot): void {
-    this.#previous = undefined;
-    this.#newest = snapshot;
-    this.#truncateTo = 0;
-    this.#note(this.#context.replica, snapshot);
+    this.previous = undefined;
+    this.newestTaken = snapshot;
+    this.truncateTo = 0;
+    this.note(this.context.replica, snapshot);
   }
 
   onHeartbeat(from: number, message: HeartbeatMessage): void {
-    if (message.checkpoint > 0) this.#note(from, { seqno: message.checkpoint, digest: message.digest });
+    if (message.checkpoint > 0) this.note(from, { seqno: message.checkpoint, digest: message.digest });
   }
 
   onFetchSnapshot(nowUs: number, from: number, message: FetchSnapshotMessage): void {
-    const asked = message.seqno !== 0 && message.seqno === this.#previous?.seqno ? this.#previous : this.#newest;
-    const { view } = this.#context.data;
+    const asked = message.seqno !== 0 && message.seqno === this.previous?.seqno ? this.previous : this.newestTaken;
+    const { view } = this.context.data;
     if (!asked) {
-      this.#context.send(from, MessageType.SnapshotChunk, encodeSnapshotChunk({ ...nothing, view }));
+      this.context.send(from, MessageType.SnapshotChunk, encodeSnapshotChunk({ ...nothing, view }));
       return;
     }
     this.lease(nowUs, from, asked.seqno);
@@ -93,15 +93,15 @@ export class Checkpoints {
     const { seqno, position, digest, machine, sessions } = asked;
     const total = machine.length + sessions.length;
     if (offset > total) return;
-    const length = Math.min(message.length, this.#context.messageBytes, total - offset);
+    const length = Math.min(message.length, this.context.messageBytes, total - offset);
     const bytes = slice(machine, sessions, offset, length);
     const chunk = { view, seqno, position, digest, machineBytes: machine.length, sessionBytes: sessions.length, offset, bytes };
-    this.#context.send(from, MessageType.SnapshotChunk, encodeSnapshotChunk(chunk));
+    this.context.send(from, MessageType.SnapshotChunk, encodeSnapshotChunk(chunk));
   }
 
   /** `from` is catching up and needs the entries above `seqno`. */
   lease(nowUs: number, from: number, seqno: number): void {
-    const lease = this.#leases[from] as Lease;
+    const lease = this.leases[from] as Lease;
     lease.seqno = lease.untilUs > nowUs ? Math.min(lease.seqno, seqno) : seqno;
     lease.untilUs = nowUs + LeaseUs;
   }
@@ -112,48 +112,48 @@ export class Checkpoints {
 
   /** Only while a lease holds something back. */
   get deadlineUs(): number {
-    if (!this.#previous && this.#truncateTo <= this.#context.data.logBase) return Never;
+    if (!this.previous && this.truncateTo <= this.context.data.logBase) return Never;
     let due = Never;
-    for (const { untilUs } of this.#leases) if (untilUs > Number.NEGATIVE_INFINITY) due = Math.min(due, untilUs);
+    for (const { untilUs } of this.leases) if (untilUs > Number.NEGATIVE_INFINITY) due = Math.min(due, untilUs);
     return due;
   }
 
   /** Forgets what is no longer needed. A log that stands still for a reconciliation stays as it was told to the others. */
   settle(nowUs: number): void {
-    const { data } = this.#context;
-    const needed = this.#needed(nowUs);
-    if (this.#previous && needed > this.#previous.seqno) this.#previous = undefined;
-    if (data.status === ReplicaStatus.Reconciliation || this.#truncateTo <= data.logBase) return;
+    const { data } = this.context;
+    const needed = this.needed(nowUs);
+    if (this.previous && needed > this.previous.seqno) this.previous = undefined;
+    if (data.status === ReplicaStatus.Reconciliation || this.truncateTo <= data.logBase) return;
     const full = data.logEnd - data.logBase > FullestLog * data.logEntries;
-    const seqno = full ? this.#truncateTo : Math.min(this.#truncateTo, needed);
+    const seqno = full ? this.truncateTo : Math.min(this.truncateTo, needed);
     if (seqno <= data.logBase) return;
     data.truncate(seqno);
     // A snapshot without the entries that follow it helps nobody.
-    if (this.#previous && this.#previous.seqno < seqno) this.#previous = undefined;
+    if (this.previous && this.previous.seqno < seqno) this.previous = undefined;
   }
 
   /** The lowest seqno that a lease names. */
-  #needed(nowUs: number): number {
+  private needed(nowUs: number): number {
     let needed = Never;
-    for (const lease of this.#leases) {
+    for (const lease of this.leases) {
       if (lease.untilUs > nowUs) needed = Math.min(needed, lease.seqno);
       else lease.untilUs = Number.NEGATIVE_INFINITY;
     }
     return needed;
   }
 
-  #note(replica: number, { seqno, digest }: Digest): void {
-    const known = this.#digests[replica] as Digest[];
+  private note(replica: number, { seqno, digest }: Digest): void {
+    const known = this.digests[replica] as Digest[];
     if ((known.at(-1)?.seqno ?? 0) >= seqno) return;
     known.push({ seqno, digest });
     if (known.length > RememberedDigests) known.shift();
-    this.#compare(seqno);
+    this.compare(seqno);
   }
 
   /** f+1 others of one mind are right, for one of them at least is. */
-  #compare(seqno: number): void {
-    const at = (replica: number): Uint8Array | undefined => this.#digests[replica]?.find((one) => one.seqno === seqno)?.digest;
-    const { replica: self, f, n } = this.#context;
+  private compare(seqno: number): void {
+    const at = (replica: number): Uint8Array | undefined => this.digests[replica]?.find((one) => one.seqno === seqno)?.digest;
+    const { replica: self, f, n } = this.context;
     const own = at(self);
     if (!own) return;
     const others = new Map<string, number[]>();
@@ -166,15 +166,15 @@ export class Checkpoints {
     for (const replicas of others.values()) {
       if (replicas.length > f) {
         const message = `the state at checkpoint ${seqno} differs from that of replicas ${replicas.join(" and ")}`;
-        this.#context.data.event({ type: "diverged", seqno, message });
-        this.#host.fail(message);
+        this.context.data.event({ type: "diverged", seqno, message });
+        this.host.fail(message);
         return;
       }
     }
-    if (others.size === 0 || seqno <= this.#warnedSeqno) return;
-    this.#warnedSeqno = seqno;
+    if (others.size === 0 || seqno <= this.warnedSeqno) return;
+    this.warnedSeqno = seqno;
     const replicas = [...others.values()].flat().sort((a, b) => a - b);
-    this.#context.data.event({ type: "state-differs", seqno, peers: replicas });
+    this.context.data.event({ type: "state-differs", seqno, peers: replicas });
   }
 }
 

@@ -6,29 +6,29 @@
 const TwoTo32 = 0x1_0000_0000;
 
 export class Writer {
-  readonly #bytes: Buffer;
-  #at = 0;
+  private readonly buffer: Buffer;
+  private at = 0;
   constructor(size: number) {
-    this.#bytes = Buffer.alloc(size);
+    this.buffer = Buffer.alloc(size);
   }
   u8(value: number): this {
-    this.#at = this.#bytes.writeUInt8(value, this.#at);
+    this.at = this.buffer.writeUInt8(value, this.at);
     return this;
   }
   u16(value: number): this {
-    this.#at = this.#bytes.writeUInt16LE(value, this.#at);
+    this.at = this.buffer.writeUInt16LE(value, this.at);
     return this;
   }
   u32(value: number): this {
-    this.#at = this.#bytes.writeUInt32LE(value, this.#at);
+    this.at = this.buffer.writeUInt32LE(value, this.at);
     return this;
   }
   u64(value: number): this {
     return this.u32(value % TwoTo32).u32(Math.floor(value / TwoTo32));
   }
   bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#at);
-    this.#at += value.length;
+    this.buffer.set(value, this.at);
+    this.at += value.length;
     return this;
   }
   vector(values: readonly number[]): this {
@@ -36,40 +36,40 @@ export class Writer {
     return this;
   }
   done(): Uint8Array {
-    return this.#bytes;
+    return this.buffer;
   }
 }
 
 /** Reads past the end give 0 and make `ok` false, so that decoders check once. */
 export class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
+  private readonly buffer: Uint8Array;
+  private readonly view: DataView;
+  private at = 0;
   ok = true;
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.buffer = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
-  #take(size: number): number {
-    if (!this.ok || size > this.#bytes.length - this.#at) {
+  private take(size: number): number {
+    if (!this.ok || size > this.buffer.length - this.at) {
       this.ok = false;
       return -1;
     }
-    const at = this.#at;
-    this.#at += size;
+    const at = this.at;
+    this.at += size;
     return at;
   }
   u8(): number {
-    const at = this.#take(1);
-    return at < 0 ? 0 : this.#view.getUint8(at);
+    const at = this.take(1);
+    return at < 0 ? 0 : this.view.getUint8(at);
   }
   u16(): number {
-    const at = this.#take(2);
-    return at < 0 ? 0 : this.#view.getUint16(at, true);
+    const at = this.take(2);
+    return at < 0 ? 0 : this.view.getUint16(at, true);
   }
   u32(): number {
-    const at = this.#take(4);
-    return at < 0 ? 0 : this.#view.getUint32(at, true);
+    const at = this.take(4);
+    return at < 0 ? 0 : this.view.getUint32(at, true);
   }
   /** A number that a double cannot hold exactly is malformed. */
   u64(): number {
@@ -83,8 +83,8 @@ export class Reader {
   }
   /** A copy: the frame's bytes are only lent. (Not slice(): a Buffer's does not copy.) */
   bytes(size: number): Uint8Array {
-    const at = this.#take(size);
-    return at < 0 ? new Uint8Array(0) : new Uint8Array(this.#bytes.subarray(at, at + size));
+    const at = this.take(size);
+    return at < 0 ? new Uint8Array(0) : new Uint8Array(this.buffer.subarray(at, at + size));
   }
   vector(n: number): number[] {
     const values: number[] = [];
@@ -92,6 +92,6 @@ export class Reader {
     return values;
   }
   finish<T>(message: T): T | undefined {
-    return this.ok && this.#at === this.#bytes.length ? message : undefined;
+    return this.ok && this.at === this.buffer.length ? message : undefined;
   }
 }

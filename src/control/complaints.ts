@@ -9,24 +9,24 @@ interface Bucket {
 }
 
 export class Complaints {
-  readonly #buckets = new Map<number, Bucket>();
-  readonly #refillUs: number;
+  private readonly buckets = new Map<number, Bucket>();
+  private readonly refillUs: number;
 
   /** One complaint per session and `refillUs` passes in the long run. */
   constructor(refillUs: number) {
-    this.#refillUs = Math.max(1, refillUs);
+    this.refillUs = Math.max(1, refillUs);
   }
 
   /** Whether this session's complaint is to be acted on. */
   allow(nowUs: number, session: number): boolean {
-    const bucket = this.#buckets.get(session) ?? { tokens: BurstComplaints, filledUs: nowUs };
-    const refill = Math.max(0, nowUs - bucket.filledUs) / this.#refillUs;
+    const bucket = this.buckets.get(session) ?? { tokens: BurstComplaints, filledUs: nowUs };
+    const refill = Math.max(0, nowUs - bucket.filledUs) / this.refillUs;
     bucket.tokens = Math.min(BurstComplaints, bucket.tokens + refill);
     bucket.filledUs = nowUs;
     // Re-inserted behind the others: the session that was quiet for longest is forgotten first.
-    this.#buckets.delete(session);
-    this.#buckets.set(session, bucket);
-    if (this.#buckets.size > MaxSessions) this.#buckets.delete(this.#buckets.keys().next().value as number);
+    this.buckets.delete(session);
+    this.buckets.set(session, bucket);
+    if (this.buckets.size > MaxSessions) this.buckets.delete(this.buckets.keys().next().value as number);
     if (bucket.tokens < 1) return false;
     bucket.tokens--;
     return true;

@@ -61,9 +61,9 @@ export class Context {
   /** The crash vector: per replica, the highest incarnation known here. */
   vector: number[];
   /** Per replica, the incarnation of this one that it said it knows of. */
-  readonly #known: number[];
-  readonly #reconciliationTimeoutUs: number;
-  readonly #guardsOff: number;
+  private readonly known: number[];
+  private readonly baseTimeoutUs: number;
+  private readonly guardsOff: number;
 
   constructor(
     config: ControlPlaneConfig,
@@ -87,14 +87,14 @@ export class Context {
     this.maxRows = Math.max(1, Math.floor((this.messageBytes - HeadBytes) / RowBytes));
     this.bootId = config.bootId ?? new Uint8Array(BootIdBytes);
     this.vector = new Array(config.n).fill(1);
-    this.#known = new Array(config.n).fill(1);
-    this.#reconciliationTimeoutUs = config.timing.reconciliationTimeoutMs * 1000;
-    this.#guardsOff = config.guardsOff ?? 0;
+    this.known = new Array(config.n).fill(1);
+    this.baseTimeoutUs = config.timing.reconciliationTimeoutMs * 1000;
+    this.guardsOff = config.guardsOff ?? 0;
   }
 
   /** Whether the guard is in force. */
   guard(bit: number): boolean {
-    return (this.#guardsOff & bit) === 0;
+    return (this.guardsOff & bit) === 0;
   }
 
   /**
@@ -102,8 +102,8 @@ export class Context {
    * without memory, has taken its place, and a merge may count this one no more.
    */
   superseded(from: number, incarnation: number): boolean {
-    this.#known[from] = Math.max(this.#known[from] as number, incarnation);
-    return this.f > 0 && this.#known.filter((known) => known > this.incarnation).length >= this.f;
+    this.known[from] = Math.max(this.known[from] as number, incarnation);
+    return this.f > 0 && this.known.filter((known) => known > this.incarnation).length >= this.f;
   }
 
   /** This replica has lost its memory, and is another one from now on. */
@@ -140,7 +140,7 @@ export class Context {
 
   /** Doubles with each view in a row that came to nothing. */
   reconciliationTimeoutUs(failedViews: number): number {
-    return Math.min(LongestTimeoutUs, this.#reconciliationTimeoutUs * 2 ** Math.min(failedViews, 20));
+    return Math.min(LongestTimeoutUs, this.baseTimeoutUs * 2 ** Math.min(failedViews, 20));
   }
 
   mergeRules(): MergeRules {

@@ -46,282 +46,282 @@ export interface ControlPlaneSnapshot {
 }
 
 export class ControlPlane {
-  readonly #context: Context;
-  readonly #data: DataPlane;
-  readonly #sync: Sync;
-  readonly #starts: ViewStarts;
-  readonly #announcer: Announcer;
-  readonly #inView: InViewSender;
-  readonly #installer: Installer;
-  readonly #reconciliation: Reconciliation;
-  readonly #heartbeats: Heartbeats;
-  readonly #policy: ModePolicy;
-  readonly #leaderView: LeaderView;
-  readonly #views: Views;
-  readonly #checkpoints: Checkpoints;
-  readonly #snapshots: SnapshotFetch;
-  readonly #receiver: Receiver;
-  readonly #recovery: Recovery;
-  #failed = false;
-  #started = false;
-  #committedSeqno = 0;
+  private readonly context: Context;
+  private readonly data: DataPlane;
+  private readonly sync: Sync;
+  private readonly starts: ViewStarts;
+  private readonly announcer: Announcer;
+  private readonly inView: InViewSender;
+  private readonly installer: Installer;
+  private readonly reconciliation: Reconciliation;
+  private readonly heartbeats: Heartbeats;
+  private readonly policy: ModePolicy;
+  private readonly leaderView: LeaderView;
+  private readonly views: Views;
+  private readonly checkpoints: Checkpoints;
+  private readonly snapshots: SnapshotFetch;
+  private readonly receiver: Receiver;
+  private readonly recovery: Recovery;
+  private failed = false;
+  private started = false;
+  private committedSeqno = 0;
   /** When the control plane last ran. */
-  #ranUs = 0;
+  private ranUs = 0;
   /** The verbs may call back (a batch ends within one); such calls are not lost, what they bring is seen at the end. */
-  #busy = false;
-  #grewMeanwhile = false;
-  readonly #postponed: ((nowUs: number) => void)[] = [];
+  private busy = false;
+  private grewMeanwhile = false;
+  private readonly postponed: ((nowUs: number) => void)[] = [];
 
   /** Throws RangeError unless 0 <= replica < n and n is odd. */
   constructor(config: ControlPlaneConfig, data: DataPlane) {
     const { replica, n } = config;
     if (!Number.isInteger(n) || n < 1 || n > MaxReplicas || n % 2 === 0) throw new RangeError(`a group of ${n} replicas`);
     if (!Number.isInteger(replica) || replica < 0 || replica >= n) throw new RangeError(`replica ${replica} of ${n}`);
-    this.#data = data;
-    this.#context = new Context(config, data);
-    const context = this.#context;
+    this.data = data;
+    this.context = new Context(config, data);
+    const context = this.context;
     const host = {
-      reconcile: (nowUs: number, reason: string) => this.#startReconciliation(nowUs, reason),
-      committed: (nowUs: number) => this.#committed(nowUs),
-      installed: (nowUs: number, start: ViewStart) => this.#installed(nowUs, start),
-      fail: (message: string) => this.#fail(message),
-      silent: (nowUs: number, silent: number) => this.#views.onSilent(nowUs, silent),
-      checkpoint: () => this.#checkpoints.newest,
-      restored: (nowUs: number, snapshot: Snapshot) => this.#restored(nowUs, snapshot),
-      requestView: (nowUs: number, from: number, view: number) => this.#views.request(nowUs, from, view),
-      returnToSpeculative: (nowUs: number) => this.#views.returnToSpeculative(nowUs),
+      reconcile: (nowUs: number, reason: string) => this.startReconciliation(nowUs, reason),
+      committed: (nowUs: number) => this.committed(nowUs),
+      installed: (nowUs: number, start: ViewStart) => this.installed(nowUs, start),
+      fail: (message: string) => this.fail(message),
+      silent: (nowUs: number, silent: number) => this.views.onSilent(nowUs, silent),
+      checkpoint: () => this.checkpoints.newest,
+      restored: (nowUs: number, snapshot: Snapshot) => this.restored(nowUs, snapshot),
+      requestView: (nowUs: number, from: number, view: number) => this.views.request(nowUs, from, view),
+      returnToSpeculative: (nowUs: number) => this.views.returnToSpeculative(nowUs),
       chooseMode: (nowUs: number, view: number, last: Mode, participants: number) =>
-        this.#policy.choose(nowUs, last, participants, this.#views.wantsSpeculative(view)),
-      expectsMore: (heard: ReadonlySet<number>) => this.#expectsMore(heard),
+        this.policy.choose(nowUs, last, participants, this.views.wantsSpeculative(view)),
+      expectsMore: (heard: ReadonlySet<number>) => this.expectsMore(heard),
     };
-    this.#policy = new ModePolicy(config.mode ?? "adaptive", context.superquorum, config.modeTuning);
-    this.#heartbeats = new Heartbeats(context, host);
-    this.#leaderView = new LeaderView(context, this.#heartbeats, this.#policy, host);
-    this.#sync = new Sync(context, host, this.#leaderView);
-    this.#starts = new ViewStarts(context);
-    this.#announcer = new Announcer(context, this.#starts, this.#sync, host);
-    this.#inView = new InViewSender(context, this.#starts);
-    this.#checkpoints = new Checkpoints(context, host);
-    this.#snapshots = new SnapshotFetch(context);
-    this.#installer = new Installer(context, host, this.#snapshots);
-    this.#reconciliation = new Reconciliation(context, host, this.#snapshots);
+    this.policy = new ModePolicy(config.mode ?? "adaptive", context.superquorum, config.modeTuning);
+    this.heartbeats = new Heartbeats(context, host);
+    this.leaderView = new LeaderView(context, this.heartbeats, this.policy, host);
+    this.sync = new Sync(context, host, this.leaderView);
+    this.starts = new ViewStarts(context);
+    this.announcer = new Announcer(context, this.starts, this.sync, host);
+    this.inView = new InViewSender(context, this.starts);
+    this.checkpoints = new Checkpoints(context, host);
+    this.snapshots = new SnapshotFetch(context);
+    this.installer = new Installer(context, host, this.snapshots);
+    this.reconciliation = new Reconciliation(context, host, this.snapshots);
     const parts = {
-      heartbeats: this.#heartbeats,
-      policy: this.#policy,
-      sync: this.#sync,
-      starts: this.#starts,
-      installer: this.#installer,
-      announcer: this.#announcer,
-      inView: this.#inView,
-      reconciliation: this.#reconciliation,
-      leaderView: this.#leaderView,
-      checkpoints: this.#checkpoints,
-      snapshots: this.#snapshots,
-      catchUp: new CatchUp(context, host, this.#snapshots),
+      heartbeats: this.heartbeats,
+      policy: this.policy,
+      sync: this.sync,
+      starts: this.starts,
+      installer: this.installer,
+      announcer: this.announcer,
+      inView: this.inView,
+      reconciliation: this.reconciliation,
+      leaderView: this.leaderView,
+      checkpoints: this.checkpoints,
+      snapshots: this.snapshots,
+      catchUp: new CatchUp(context, host, this.snapshots),
     };
-    this.#recovery = new Recovery(context, host, this.#installer, this.#snapshots);
-    this.#views = new Views(context, parts);
-    this.#receiver = new Receiver(context, { ...parts, views: this.#views }, host);
+    this.recovery = new Recovery(context, host, this.installer, this.snapshots);
+    this.views = new Views(context, parts);
+    this.receiver = new Receiver(context, { ...parts, views: this.views }, host);
   }
 
   get snapshot(): ControlPlaneSnapshot {
     return {
-      leader: this.#context.leaderOf(this.#data.view),
-      syncPeriodUs: this.#sync.leader.periodUs,
-      failedViews: this.#views.failedViews,
-      silent: this.#views.skipped,
-      unheard: this.#heartbeats.silent,
-      lastReason: this.#views.lastReason,
-      failed: this.#failed,
-      incarnation: this.#context.incarnation,
-      recovery: this.#recovers ? this.#recovery.state : undefined,
+      leader: this.context.leaderOf(this.data.view),
+      syncPeriodUs: this.sync.leader.periodUs,
+      failedViews: this.views.failedViews,
+      silent: this.views.skipped,
+      unheard: this.heartbeats.silent,
+      lastReason: this.views.lastReason,
+      failed: this.failed,
+      incarnation: this.context.incarnation,
+      recovery: this.recovers ? this.recovery.state : undefined,
     };
   }
 
   /** A control frame from replica `from`; `body` is only read during the call. False: malformed, or not this replica's role. */
   onFrame(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
-    if (!Number.isInteger(from) || from < 0 || from >= this.#context.n || from === this.#context.replica) return false;
+    if (!Number.isInteger(from) || from < 0 || from >= this.context.n || from === this.context.replica) return false;
     let applicable = true;
-    if (this.#recovers) {
-      this.#enter(nowUs, () => {
-        applicable = this.#recovery.onFrame(nowUs, from, type, body);
+    if (this.recovers) {
+      this.enter(nowUs, () => {
+        applicable = this.recovery.onFrame(nowUs, from, type, body);
       });
-    } else if (this.#runs) {
-      this.#enter(nowUs, () => {
-        applicable = this.#receiver.onFrame(nowUs, from, type, body);
+    } else if (this.runs) {
+      this.enter(nowUs, () => {
+        applicable = this.receiver.onFrame(nowUs, from, type, body);
       });
     }
     return applicable;
   }
 
   onTimer(nowUs: number): void {
-    if (this.#recovers) this.#enter(nowUs, () => this.#recovery.onTimer(nowUs));
-    else if (this.#runs) this.#enter(nowUs, () => this.#onTimers(nowUs));
+    if (this.recovers) this.enter(nowUs, () => this.recovery.onTimer(nowUs));
+    else if (this.runs) this.enter(nowUs, () => this.onTimers(nowUs));
   }
 
   /** A checkpoint was taken here, and its digest is known. */
   onCheckpoint(nowUs: number, snapshot: Snapshot): void {
-    this.#enterOrPostpone(nowUs, (atUs) => this.#checkpoints.taken(atUs, snapshot));
+    this.enterOrPostpone(nowUs, (atUs) => this.checkpoints.taken(atUs, snapshot));
   }
 
   /** The answer to DataPlane.verify, where that one put it off. */
   onVerified(nowUs: number, snapshot: Snapshot, valid: boolean): void {
-    this.#enterOrPostpone(nowUs, (atUs) => this.#snapshots.onVerified(atUs, snapshot, valid));
+    this.enterOrPostpone(nowUs, (atUs) => this.snapshots.onVerified(atUs, snapshot, valid));
   }
 
   /** A client misses the commit of the entry at `seqno` (0: of a request that is not in the log). */
   onComplaint(nowUs: number, session: number, seqno: number): void {
-    if (this.#runs) this.#enter(nowUs, () => this.#sync.onComplaint(nowUs, session, seqno));
+    if (this.runs) this.enter(nowUs, () => this.sync.onComplaint(nowUs, session, seqno));
   }
 
   /** The group is to reconcile: the epoch is to end. Without effect unless the replica is in a view. */
   reconfigure(nowUs: number): void {
-    if (this.#runs) this.#enter(nowUs, () => this.#startReconciliation(nowUs, "another configuration was asked for"));
+    if (this.runs) this.enter(nowUs, () => this.startReconciliation(nowUs, "another configuration was asked for"));
   }
 
   /** The log grew, or the replica was bootstrapped. */
   onProgress(nowUs: number): void {
-    if (this.#busy) this.#grewMeanwhile = true;
-    else if (this.#runs) this.#enter(nowUs, () => this.#grew(nowUs));
+    if (this.busy) this.grewMeanwhile = true;
+    else if (this.runs) this.enter(nowUs, () => this.grew(nowUs));
   }
 
   /** The log end from which onProgress must be called again; growth below it changes nothing here. */
   progressSeqno(): number {
-    return this.#data.mode === Mode.Leader ? this.#leaderView.progressSeqno : this.#sync.progressSeqno;
+    return this.data.mode === Mode.Leader ? this.leaderView.progressSeqno : this.sync.progressSeqno;
   }
 
   /** When onTimer is due; Infinity while idle. */
   nextDeadlineUs(): number {
-    if (this.#recovers) return this.#recovery.deadlineUs;
-    if (!this.#runs) return Never;
-    if (!this.#started) return 0;
-    const common = Math.min(this.#heartbeats.deadlineUs, this.#views.deadlineUs, this.#snapshots.deadlineUs, this.#checkpoints.deadlineUs);
-    if (this.#data.status === ReplicaStatus.Normal) {
-      return Math.min(common, this.#leaderView.deadlineUs, this.#sync.deadlineUs, this.#inView.deadlineUs, this.#announcer.deadlineUs);
+    if (this.recovers) return this.recovery.deadlineUs;
+    if (!this.runs) return Never;
+    if (!this.started) return 0;
+    const common = Math.min(this.heartbeats.deadlineUs, this.views.deadlineUs, this.snapshots.deadlineUs, this.checkpoints.deadlineUs);
+    if (this.data.status === ReplicaStatus.Normal) {
+      return Math.min(common, this.leaderView.deadlineUs, this.sync.deadlineUs, this.inView.deadlineUs, this.announcer.deadlineUs);
     }
-    return Math.min(common, this.#installer.deadlineUs, this.#reconciliation.deadlineUs);
+    return Math.min(common, this.installer.deadlineUs, this.reconciliation.deadlineUs);
   }
 
-  #onTimers(nowUs: number): void {
-    this.#heartbeats.onTimer(nowUs);
-    this.#views.onTimer(nowUs);
-    this.#leaderView.onTimer(nowUs);
-    this.#sync.onTimer(nowUs);
-    this.#inView.onTimer(nowUs);
-    this.#announcer.onTimer(nowUs);
-    this.#installer.onTimer(nowUs);
-    this.#reconciliation.onTimer(nowUs);
-    this.#snapshots.onTimer(nowUs);
-    this.#checkpoints.onTimer(nowUs);
+  private onTimers(nowUs: number): void {
+    this.heartbeats.onTimer(nowUs);
+    this.views.onTimer(nowUs);
+    this.leaderView.onTimer(nowUs);
+    this.sync.onTimer(nowUs);
+    this.inView.onTimer(nowUs);
+    this.announcer.onTimer(nowUs);
+    this.installer.onTimer(nowUs);
+    this.reconciliation.onTimer(nowUs);
+    this.snapshots.onTimer(nowUs);
+    this.checkpoints.onTimer(nowUs);
   }
 
   /** Without memory, and in no view yet. */
-  get #recovers(): boolean {
-    return !this.#failed && this.#data.status === ReplicaStatus.Recovery && this.#context.n > 1;
+  private get recovers(): boolean {
+    return !this.failed && this.data.status === ReplicaStatus.Recovery && this.context.n > 1;
   }
 
-  get #runs(): boolean {
-    const { status } = this.#data;
-    return !this.#failed && (status === ReplicaStatus.Normal || status === ReplicaStatus.Reconciliation);
+  private get runs(): boolean {
+    const { status } = this.data;
+    return !this.failed && (status === ReplicaStatus.Normal || status === ReplicaStatus.Reconciliation);
   }
 
-  #enterOrPostpone(nowUs: number, action: (nowUs: number) => void): void {
-    if (this.#busy) this.#postponed.push(action);
-    else if (this.#runs || this.#recovers) this.#enter(nowUs, () => action(nowUs));
+  private enterOrPostpone(nowUs: number, action: (nowUs: number) => void): void {
+    if (this.busy) this.postponed.push(action);
+    else if (this.runs || this.recovers) this.enter(nowUs, () => action(nowUs));
   }
 
-  #enter(nowUs: number, action: () => void): void {
-    if (this.#busy) return;
-    this.#busy = true;
+  private enter(nowUs: number, action: () => void): void {
+    if (this.busy) return;
+    this.busy = true;
     try {
-      if (this.#runs && !this.#started) this.#start(nowUs);
-      else if (this.#runs) this.#forgiveStall(nowUs);
+      if (this.runs && !this.started) this.start(nowUs);
+      else if (this.runs) this.forgiveStall(nowUs);
       action();
-      for (let next = this.#postponed.shift(); next; next = this.#postponed.shift()) if (!this.#failed) next(nowUs);
-      if (this.#runs) this.#settle(nowUs);
+      for (let next = this.postponed.shift(); next; next = this.postponed.shift()) if (!this.failed) next(nowUs);
+      if (this.runs) this.settle(nowUs);
     } finally {
-      this.#ranUs = nowUs;
-      this.#busy = false;
-      this.#grewMeanwhile = false;
+      this.ranUs = nowUs;
+      this.busy = false;
+      this.grewMeanwhile = false;
     }
   }
 
   /** What happened within the verbs is seen here. */
-  #settle(nowUs: number): void {
-    if (this.#grewMeanwhile) this.#grew(nowUs);
-    if (this.#data.committed > this.#committedSeqno) this.#committed(nowUs);
-    this.#views.skipSilent(nowUs);
+  private settle(nowUs: number): void {
+    if (this.grewMeanwhile) this.grew(nowUs);
+    if (this.data.committed > this.committedSeqno) this.committed(nowUs);
+    this.views.skipSilent(nowUs);
   }
 
-  #start(nowUs: number): void {
-    this.#started = true;
-    this.#heartbeats.start(nowUs);
-    this.#views.installed(nowUs);
-    this.#policy.entered(nowUs, this.#data.mode as Mode);
-    this.#leaderView.reset(nowUs);
+  private start(nowUs: number): void {
+    this.started = true;
+    this.heartbeats.start(nowUs);
+    this.views.installed(nowUs);
+    this.policy.entered(nowUs, this.data.mode as Mode);
+    this.leaderView.reset(nowUs);
   }
 
-  #grew(nowUs: number): void {
-    this.#sync.onProgress(nowUs);
-    this.#leaderView.onProgress(nowUs);
+  private grew(nowUs: number): void {
+    this.sync.onProgress(nowUs);
+    this.leaderView.onProgress(nowUs);
   }
 
   /**
    * Called long after a deadline, this process itself stood still: what the others sent meanwhile waits to be read, so nobody is
    * judged silent yet.
    */
-  #forgiveStall(nowUs: number): void {
-    const lateUs = nowUs - Math.max(this.nextDeadlineUs(), this.#ranUs);
-    if (lateUs <= this.#context.resendUs) return;
-    this.#sync.forgive(lateUs);
-    this.#views.forgive(lateUs);
-    this.#heartbeats.forgive(lateUs);
+  private forgiveStall(nowUs: number): void {
+    const lateUs = nowUs - Math.max(this.nextDeadlineUs(), this.ranUs);
+    if (lateUs <= this.context.resendUs) return;
+    this.sync.forgive(lateUs);
+    this.views.forgive(lateUs);
+    this.heartbeats.forgive(lateUs);
   }
 
-  #startReconciliation(nowUs: number, reason: string): void {
-    if (this.#data.status === ReplicaStatus.Normal && !this.#failed) this.#views.start(nowUs, reason);
+  private startReconciliation(nowUs: number, reason: string): void {
+    if (this.data.status === ReplicaStatus.Normal && !this.failed) this.views.start(nowUs, reason);
   }
 
   /** Whether waiting for more replicas than `heard` can keep the next view SPECULATIVE. */
-  #expectsMore(heard: ReadonlySet<number>): boolean {
-    const { n, replica: self, superquorum } = this.#context;
-    if (!this.#policy.adaptive || heard.size + 1 >= superquorum) return false;
+  private expectsMore(heard: ReadonlySet<number>): boolean {
+    const { n, replica: self, superquorum } = this.context;
+    if (!this.policy.adaptive || heard.size + 1 >= superquorum) return false;
     for (let replica = 0; replica < n; replica++) {
-      if (replica !== self && !heard.has(replica) && !this.#heartbeats.isSilent(replica)) return true;
+      if (replica !== self && !heard.has(replica) && !this.heartbeats.isSilent(replica)) return true;
     }
     return false;
   }
 
-  #restored(nowUs: number, snapshot: Snapshot): void {
-    this.#snapshots.discard();
-    this.#checkpoints.adopted(snapshot);
-    this.#committed(nowUs);
+  private restored(nowUs: number, snapshot: Snapshot): void {
+    this.snapshots.discard();
+    this.checkpoints.adopted(snapshot);
+    this.committed(nowUs);
   }
 
-  #installed(nowUs: number, start: ViewStart): void {
-    if (!this.#started) {
-      this.#start(nowUs);
-      this.#data.event({ type: "recovered", incarnation: this.#context.incarnation });
+  private installed(nowUs: number, start: ViewStart): void {
+    if (!this.started) {
+      this.start(nowUs);
+      this.data.event({ type: "recovered", incarnation: this.context.incarnation });
     }
-    this.#snapshots.stop();
-    this.#checkpoints.settle(nowUs);
-    this.#views.installed(nowUs);
-    this.#policy.entered(nowUs, start.mode as Mode);
-    this.#starts.installed(nowUs, start);
-    this.#sync.reset(nowUs);
-    this.#leaderView.reset(nowUs);
-    if (this.#context.leads) this.#announcer.start(nowUs);
-    else this.#inView.send(nowUs);
+    this.snapshots.stop();
+    this.checkpoints.settle(nowUs);
+    this.views.installed(nowUs);
+    this.policy.entered(nowUs, start.mode as Mode);
+    this.starts.installed(nowUs, start);
+    this.sync.reset(nowUs);
+    this.leaderView.reset(nowUs);
+    if (this.context.leads) this.announcer.start(nowUs);
+    else this.inView.send(nowUs);
   }
 
-  #committed(nowUs: number): void {
-    this.#committedSeqno = this.#data.committed;
-    this.#sync.onCommitted(nowUs);
-    this.#views.committed();
+  private committed(nowUs: number): void {
+    this.committedSeqno = this.data.committed;
+    this.sync.onCommitted(nowUs);
+    this.views.committed();
   }
 
-  #fail(message: string): void {
-    this.#failed = true;
-    this.#data.fail(message);
+  private fail(message: string): void {
+    this.failed = true;
+    this.data.fail(message);
   }
 }

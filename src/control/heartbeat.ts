@@ -40,16 +40,16 @@ interface Peer {
 }
 
 export class Heartbeats {
-  readonly #context: Context;
-  readonly #host: HeartbeatHost;
-  readonly #peers: Peer[];
-  #sendUs = Never;
-  #delayUs = 0;
+  private readonly context: Context;
+  private readonly host: HeartbeatHost;
+  private readonly peers: Peer[];
+  private sendUs = Never;
+  private delayUs = 0;
 
   constructor(context: Context, host: HeartbeatHost) {
-    this.#context = context;
-    this.#host = host;
-    this.#peers = Array.from({ length: context.n }, () => ({
+    this.context = context;
+    this.host = host;
+    this.peers = Array.from({ length: context.n }, () => ({
       heardUs: 0,
       loopDelayUs: 0,
       silent: false,
@@ -63,51 +63,51 @@ export class Heartbeats {
 
   /** The replica takes part from now on; nobody has been silent before. */
   start(nowUs: number): void {
-    if (this.#sendUs !== Never || this.#context.n === 1) return;
-    this.#sendUs = nowUs;
-    for (const peer of this.#peers) peer.heardUs = nowUs;
+    if (this.sendUs !== Never || this.context.n === 1) return;
+    this.sendUs = nowUs;
+    for (const peer of this.peers) peer.heardUs = nowUs;
   }
 
   heard(nowUs: number, from: number): void {
-    const peer = this.#peers[from] as Peer;
+    const peer = this.peers[from] as Peer;
     peer.heardUs = nowUs;
     if (!peer.recovering) peer.silent = false;
   }
 
   /** A process that has lost its memory asks how to recover. One that asked before and has recovered since is not meant. */
   onQuery(nowUs: number, replica: number, bootId: Uint8Array): void {
-    const { bootIds, recovering } = this.#peers[replica] as Peer;
+    const { bootIds, recovering } = this.peers[replica] as Peer;
     const known = bootIds.some((one) => equalBytes(one, bootId));
     if (!known) bootIds.push(bootId);
     if (bootIds.length > RememberedBoots) bootIds.shift();
-    if (!known && !recovering) this.#lost(nowUs, replica);
+    if (!known && !recovering) this.lost(nowUs, replica);
   }
 
   /** A replica that recovers with this incarnation asks for a reconciliation. */
   onTrigger(nowUs: number, replica: number, incarnation: number): void {
-    const { recovering, incarnation: seen } = this.#peers[replica] as Peer;
-    if (!recovering && incarnation > seen) this.#lost(nowUs, replica);
+    const { recovering, incarnation: seen } = this.peers[replica] as Peer;
+    if (!recovering && incarnation > seen) this.lost(nowUs, replica);
   }
 
   /** It takes no part until it sends HEARTBEATs again. */
-  #lost(nowUs: number, replica: number): void {
-    const peer = this.#peers[replica] as Peer;
+  private lost(nowUs: number, replica: number): void {
+    const peer = this.peers[replica] as Peer;
     peer.recovering = true;
     peer.last = undefined;
     if (peer.silent) return;
     peer.silent = true;
-    this.#host.silent(nowUs, replica);
+    this.host.silent(nowUs, replica);
   }
 
   onHeartbeat(nowUs: number, from: number, message: HeartbeatMessage): void {
-    const peer = this.#peers[from] as Peer;
+    const peer = this.peers[from] as Peer;
     // One from before the crash proves nothing.
     if (peer.recovering && message.incarnation <= peer.incarnation) return;
     if (peer.recovering) peer.silent = false;
     peer.recovering = false;
     peer.incarnation = message.incarnation;
     peer.last = message;
-    peer.loopDelayUs = Math.min(message.loopDelayMs * 1000, LongestDelayDetections * this.#context.detectUs);
+    peer.loopDelayUs = Math.min(message.loopDelayMs * 1000, LongestDelayDetections * this.context.detectUs);
     const fit = (message.flags & HeartbeatFlag.Majority) !== 0;
     if (fit) peer.unfitUs = Never;
     else if (peer.unfitUs === Never) peer.unfitUs = nowUs;
@@ -115,26 +115,26 @@ export class Heartbeats {
 
   /** The last HEARTBEAT of a replica. */
   lastOf(replica: number): HeartbeatMessage | undefined {
-    return this.#peers[replica]?.last;
+    return this.peers[replica]?.last;
   }
 
   /** Whether `replica` is alive and said that it is NORMAL in `view`. */
   isNormalIn(replica: number, view: number): boolean {
-    const { silent, last } = this.#peers[replica] as Peer;
+    const { silent, last } = this.peers[replica] as Peer;
     return !silent && last?.view === view && (last.flags & HeartbeatFlag.Normal) !== 0;
   }
 
   isSilent(replica: number): boolean {
-    return (this.#peers[replica] as Peer).silent;
+    return (this.peers[replica] as Peer).silent;
   }
 
   get silent(): number[] {
-    return [...this.#peers.keys()].filter((replica) => this.isSilent(replica));
+    return [...this.peers.keys()].filter((replica) => this.isSilent(replica));
   }
 
   /** Replicas that are not silent, this one included. */
   get alive(): number {
-    return this.#peers.filter((peer) => !peer.silent).length;
+    return this.peers.filter((peer) => !peer.silent).length;
   }
 
   /**
@@ -142,53 +142,53 @@ export class Heartbeats {
    * It is given that long in each view anew.
    */
   lostUs(replica: number, enteredUs: number, needsMajority: boolean): number {
-    const peer = this.#peers[replica] as Peer;
+    const peer = this.peers[replica] as Peer;
     if (peer.recovering) return enteredUs;
-    const silentUs = Math.max(peer.heardUs, enteredUs) + this.#patienceUs(peer);
+    const silentUs = Math.max(peer.heardUs, enteredUs) + this.patienceUs(peer);
     // What it says of itself took it a detection time to find out; a process that stood still hears the others within a few heartbeats.
-    return needsMajority ? Math.min(silentUs, Math.max(peer.unfitUs, enteredUs) + this.#context.detectUs / 2) : silentUs;
+    return needsMajority ? Math.min(silentUs, Math.max(peer.unfitUs, enteredUs) + this.context.detectUs / 2) : silentUs;
   }
 
   onTimer(nowUs: number): void {
-    this.#peers.forEach((peer, replica) => {
-      if (replica === this.#context.replica || peer.silent || nowUs < peer.heardUs + this.#patienceUs(peer)) return;
+    this.peers.forEach((peer, replica) => {
+      if (replica === this.context.replica || peer.silent || nowUs < peer.heardUs + this.patienceUs(peer)) return;
       peer.silent = true;
-      this.#host.silent(nowUs, replica);
+      this.host.silent(nowUs, replica);
     });
-    if (nowUs >= this.#sendUs) this.#send(nowUs);
+    if (nowUs >= this.sendUs) this.send(nowUs);
   }
 
   get deadlineUs(): number {
-    if (this.#sendUs === Never) return Never;
-    let due = this.#sendUs;
-    this.#peers.forEach((peer, replica) => {
-      if (replica !== this.#context.replica && !peer.silent) due = Math.min(due, peer.heardUs + this.#patienceUs(peer));
+    if (this.sendUs === Never) return Never;
+    let due = this.sendUs;
+    this.peers.forEach((peer, replica) => {
+      if (replica !== this.context.replica && !peer.silent) due = Math.min(due, peer.heardUs + this.patienceUs(peer));
     });
     return due;
   }
 
   /** Time that passed while this process stood still counts for nobody. */
   forgive(lateUs: number): void {
-    for (const peer of this.#peers) {
+    for (const peer of this.peers) {
       peer.heardUs += lateUs;
       peer.unfitUs += lateUs;
     }
   }
 
-  #patienceUs(peer: Peer): number {
-    return this.#context.detectUs + peer.loopDelayUs;
+  private patienceUs(peer: Peer): number {
+    return this.context.detectUs + peer.loopDelayUs;
   }
 
-  #send(nowUs: number): void {
-    const { data, heartbeatUs, incarnation, f } = this.#context;
-    this.#sendUs = nowUs + heartbeatUs;
-    this.#delayUs = Math.max(data.loopDelayUs, this.#delayUs * DelayDecay);
-    const checkpoint = this.#host.checkpoint();
+  private send(nowUs: number): void {
+    const { data, heartbeatUs, incarnation, f } = this.context;
+    this.sendUs = nowUs + heartbeatUs;
+    this.delayUs = Math.max(data.loopDelayUs, this.delayUs * DelayDecay);
+    const checkpoint = this.host.checkpoint();
     const normal = data.status === ReplicaStatus.Normal ? HeartbeatFlag.Normal : 0;
     const body = encodeHeartbeat({
       view: data.view,
       incarnation,
-      loopDelayMs: Math.min(0xffff_ffff, Math.floor(this.#delayUs / 1000)),
+      loopDelayMs: Math.min(0xffff_ffff, Math.floor(this.delayUs / 1000)),
       committed: data.committed,
       end: data.logEnd,
       base: data.logBase,
@@ -196,6 +196,6 @@ export class Heartbeats {
       digest: checkpoint?.digest ?? noDigest,
       flags: normal | (this.alive > f ? HeartbeatFlag.Majority : 0),
     });
-    this.#context.broadcast(MessageType.Heartbeat, body);
+    this.context.broadcast(MessageType.Heartbeat, body);
   }
 }

@@ -84,41 +84,41 @@ interface Installation {
 const TriesPerSource = 3;
 
 export class Installer {
-  readonly #context: Context;
-  readonly #host: InstallHost;
-  readonly #snapshots: SnapshotFetch;
-  #running: Installation | undefined;
+  private readonly context: Context;
+  private readonly host: InstallHost;
+  private readonly snapshots: SnapshotFetch;
+  private installation: Installation | undefined;
 
   constructor(context: Context, host: InstallHost, snapshots: SnapshotFetch) {
-    this.#context = context;
-    this.#host = host;
-    this.#snapshots = snapshots;
+    this.context = context;
+    this.host = host;
+    this.snapshots = snapshots;
   }
 
   get running(): boolean {
-    return this.#running !== undefined;
+    return this.installation !== undefined;
   }
 
   cancel(): void {
-    this.#running = undefined;
+    this.installation = undefined;
   }
 
   /** The caller has frozen the log for this view. False: malformed. */
   begin(nowUs: number, from: number, message: StartViewMessage): boolean {
-    const { data } = this.#context;
-    if (this.#running?.message.view === message.view) {
-      this.#running.spare = from;
+    const { data } = this.context;
+    if (this.installation?.message.view === message.view) {
+      this.installation.spare = from;
       return true;
     }
     const { committed } = data;
-    if (message.minVector.length !== this.#context.n || message.end - Math.min(committed, message.base) > MaxSuffixEntries) return false;
+    if (message.minVector.length !== this.context.n || message.end - Math.min(committed, message.base) > MaxSuffixEntries) return false;
     if (message.end < committed) {
-      this.#host.fail(`view ${message.view} starts with ${message.end} entries, but ${committed} are committed`);
+      this.host.fail(`view ${message.view} starts with ${message.end} entries, but ${committed} are committed`);
       return true;
     }
     const hashAtCommitted = hashAt(message, committed);
     if (hashAtCommitted !== undefined && hashAtCommitted !== hashKey(data.hashAt(committed))) {
-      this.#host.fail(`view ${message.view} conflicts with the committed entry ${committed}`);
+      this.host.fail(`view ${message.view} conflicts with the committed entry ${committed}`);
       return true;
     }
     const running: Installation = {
@@ -136,91 +136,91 @@ export class Installer {
       message.base > committed && message.base <= data.logEnd && hashAt(message, message.base) === hashKey(data.hashAt(message.base));
     const low = shared ? message.base : committed;
     if (message.logBase > low) {
-      this.#running = running;
-      this.#snapshots.start(nowUs, [from], message.logBase, (doneUs, snapshot) => this.#staged(doneUs, running, snapshot));
+      this.installation = running;
+      this.snapshots.start(nowUs, [from], message.logBase, (doneUs, snapshot) => this.staged(doneUs, running, snapshot));
       return true;
     }
-    if (!this.#lineUp(running, low, data.hashAt(low))) return false;
-    this.#running = running;
-    this.#advance(nowUs);
+    if (!this.lineUp(running, low, data.hashAt(low))) return false;
+    this.installation = running;
+    this.advance(nowUs);
     return true;
   }
 
   /** False: records that do not belong to the log. */
   onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
-    const running = this.#running;
+    const running = this.installation;
     if (!running?.log || running.message.view !== message.view || from !== running.source) return true;
     running.unanswered = 0;
     const fits =
       message.what === FetchWhat.Rows ? running.log.addRows(message.from, message.rows) : running.log.addRecords(message.records);
-    if (fits) this.#advance(nowUs);
+    if (fits) this.advance(nowUs);
     return fits;
   }
 
   onTimer(nowUs: number): void {
-    const running = this.#running;
+    const running = this.installation;
     if (!running || nowUs < running.fetchUs) return;
     if (++running.unanswered >= TriesPerSource) {
       if (running.triedBoth || running.spare === running.source) {
         // They may have forgotten what is asked for; a new START-VIEW tells.
-        this.#running = undefined;
-        this.#host.requestView(nowUs, running.spare, running.message.view);
+        this.installation = undefined;
+        this.host.requestView(nowUs, running.spare, running.message.view);
         return;
       }
       running.source = running.spare;
       running.unanswered = 0;
       running.triedBoth = true;
     }
-    this.#advance(nowUs);
+    this.advance(nowUs);
   }
 
   get deadlineUs(): number {
-    return this.#running?.fetchUs ?? Never;
+    return this.installation?.fetchUs ?? Never;
   }
 
-  #staged(nowUs: number, running: Installation, snapshot: Snapshot): void {
-    if (this.#running !== running) return;
-    const { data } = this.#context;
+  private staged(nowUs: number, running: Installation, snapshot: Snapshot): void {
+    if (this.installation !== running) return;
+    const { data } = this.context;
     const { message } = running;
     const shown = hashAt(message, snapshot.seqno);
     if (shown !== undefined && shown !== hashKey(snapshotHash(snapshot))) {
-      this.#host.fail(`view ${message.view} conflicts with the snapshot at ${snapshot.seqno}`);
+      this.host.fail(`view ${message.view} conflicts with the snapshot at ${snapshot.seqno}`);
       return;
     }
     // A COMMIT that came meanwhile may have made it superfluous.
     const needed = snapshot.seqno > data.committed;
     const low = needed ? snapshot.seqno : data.committed;
     running.snapshot = needed ? snapshot : undefined;
-    if (this.#lineUp(running, low, needed ? snapshotHash(snapshot) : data.hashAt(low))) this.#advance(nowUs);
-    else this.#running = undefined;
+    if (this.lineUp(running, low, needed ? snapshotHash(snapshot) : data.hashAt(low))) this.advance(nowUs);
+    else this.installation = undefined;
   }
 
-  #lineUp(running: Installation, low: number, anchor: Uint8Array): boolean {
-    const { data } = this.#context;
+  private lineUp(running: Installation, low: number, anchor: Uint8Array): boolean {
+    const { data } = this.context;
     const { message } = running;
     running.log = new RemoteLog(data, new RecordPool(data), low, Math.max(low, message.end), anchor);
     return running.log.addRows(message.base + 1, message.rows);
   }
 
-  #advance(nowUs: number): void {
-    const running = this.#running as Installation & { log: RemoteLog };
+  private advance(nowUs: number): void {
+    const running = this.installation as Installation & { log: RemoteLog };
     const { message, log, snapshot } = running;
     const missing = log.missing();
     if (missing) {
-      running.fetchUs = nowUs + this.#context.resendUs;
-      this.#context.send(running.source, MessageType.Fetch, encodeFetch({ view: message.view, ...missing }));
+      running.fetchUs = nowUs + this.context.resendUs;
+      this.context.send(running.source, MessageType.Fetch, encodeFetch({ view: message.view, ...missing }));
       return;
     }
-    const { data } = this.#context;
+    const { data } = this.context;
     if (snapshot && data.committed >= snapshot.seqno) {
-      this.#staged(nowUs, running, snapshot);
+      this.staged(nowUs, running, snapshot);
       return;
     }
-    this.#running = undefined;
+    this.installation = undefined;
     const { rows: _rows, logBase: _logBase, ...start } = message;
-    if (snapshot) installSnapshot(this.#context, this.#host, nowUs, start, snapshot, log.rows);
+    if (snapshot) installSnapshot(this.context, this.host, nowUs, start, snapshot, log.rows);
     // A COMMIT may have come meanwhile; what it committed is part of both logs.
-    else installRows(this.#context, this.#host, nowUs, start, log.rows, log.common);
+    else installRows(this.context, this.host, nowUs, start, log.rows, log.common);
   }
 }
 

@@ -25,123 +25,123 @@ interface Backup {
 }
 
 export class LeaderView {
-  readonly #context: Context;
-  readonly #heartbeats: Heartbeats;
-  readonly #policy: ModePolicy;
-  readonly #host: LeaderViewHost;
-  readonly #backups: Backup[];
+  private readonly context: Context;
+  private readonly heartbeats: Heartbeats;
+  private readonly policy: ModePolicy;
+  private readonly host: LeaderViewHost;
+  private readonly backups: Backup[];
   /** Due while entries are uncommitted, commits untold or backups behind. */
-  #pollUs = Never;
-  #policyUs = Never;
+  private pollUs = Never;
+  private policyUs = Never;
   /** Commits up to here were told by a PREPARE sent from here. */
-  #told = 0;
-  #committed = 0;
+  private told = 0;
+  private committed = 0;
 
   constructor(context: Context, heartbeats: Heartbeats, policy: ModePolicy, host: LeaderViewHost) {
-    this.#context = context;
-    this.#heartbeats = heartbeats;
-    this.#policy = policy;
-    this.#host = host;
-    this.#backups = Array.from({ length: context.n }, () => ({ acked: 0, resendUs: Never, intervalUs: 0 }));
+    this.context = context;
+    this.heartbeats = heartbeats;
+    this.policy = policy;
+    this.host = host;
+    this.backups = Array.from({ length: context.n }, () => ({ acked: 0, resendUs: Never, intervalUs: 0 }));
   }
 
   /** Whether this replica leads a LEADER view now. */
   get active(): boolean {
-    const { data, leads } = this.#context;
+    const { data, leads } = this.context;
     return leads && data.status === ReplicaStatus.Normal && data.mode === Mode.Leader;
   }
 
   /** A view was entered. */
   reset(nowUs: number): void {
-    const { data } = this.#context;
-    this.#told = data.committed;
-    this.#committed = data.committed;
-    this.#pollUs = Never;
-    for (const backup of this.#backups) {
+    const { data } = this.context;
+    this.told = data.committed;
+    this.committed = data.committed;
+    this.pollUs = Never;
+    for (const backup of this.backups) {
       backup.acked = 0;
-      backup.intervalUs = this.#context.resendUs;
-      backup.resendUs = nowUs + this.#context.resendUs;
+      backup.intervalUs = this.context.resendUs;
+      backup.resendUs = nowUs + this.context.resendUs;
     }
-    this.#policyUs = this.active && this.#policy.adaptive ? nowUs + PolicyPeriodUs : Never;
+    this.policyUs = this.active && this.policy.adaptive ? nowUs + PolicyPeriodUs : Never;
     this.onProgress(nowUs);
   }
 
   /** The log grew, or something was committed. */
   onProgress(nowUs: number): void {
-    if (this.active && this.#pollUs === Never && this.#busy()) this.#pollUs = nowUs + this.#context.syncMinUs;
+    if (this.active && this.pollUs === Never && this.busy()) this.pollUs = nowUs + this.context.syncMinUs;
   }
 
   /** Only an idle leader has to hear of growth at once; a busy one looks by itself. */
   get progressSeqno(): number {
-    return this.#pollUs === Never && this.active ? this.#context.data.logEnd + 1 : Never;
+    return this.pollUs === Never && this.active ? this.context.data.logEnd + 1 : Never;
   }
 
   /** A client misses an answer. */
   onComplaint(nowUs: number): void {
-    for (let replica = 0; replica < this.#context.n; replica++) if (this.#behind(replica)) this.#again(nowUs, replica);
+    for (let replica = 0; replica < this.context.n; replica++) if (this.behind(replica)) this.again(nowUs, replica);
   }
 
   onTimer(nowUs: number): void {
     if (!this.active) return;
-    if (nowUs >= this.#pollUs) this.#poll(nowUs);
-    if (nowUs >= this.#policyUs) this.#considerReturn(nowUs);
+    if (nowUs >= this.pollUs) this.poll(nowUs);
+    if (nowUs >= this.policyUs) this.considerReturn(nowUs);
   }
 
   get deadlineUs(): number {
-    return this.active ? Math.min(this.#pollUs, this.#policyUs) : Never;
+    return this.active ? Math.min(this.pollUs, this.policyUs) : Never;
   }
 
-  #poll(nowUs: number): void {
-    const { data } = this.#context;
-    this.#readAcks(nowUs);
-    if (data.committed > this.#committed) {
-      this.#committed = data.committed;
-    } else if (this.#told < data.committed && data.committed === data.logEnd) {
+  private poll(nowUs: number): void {
+    const { data } = this.context;
+    this.readAcks(nowUs);
+    if (data.committed > this.committed) {
+      this.committed = data.committed;
+    } else if (this.told < data.committed && data.committed === data.logEnd) {
       // Nothing follows that would carry the commit.
-      this.#told = data.committed;
+      this.told = data.committed;
       data.prepareAgain(-1);
     }
-    for (let replica = 0; replica < this.#context.n; replica++) {
-      const backup = this.#backups[replica] as Backup;
-      if (this.#behind(replica) && nowUs >= backup.resendUs) this.#again(nowUs, replica);
+    for (let replica = 0; replica < this.context.n; replica++) {
+      const backup = this.backups[replica] as Backup;
+      if (this.behind(replica) && nowUs >= backup.resendUs) this.again(nowUs, replica);
     }
-    this.#pollUs = this.#busy() ? nowUs + this.#context.syncMinUs : Never;
+    this.pollUs = this.busy() ? nowUs + this.context.syncMinUs : Never;
   }
 
   /** A backup that acknowledges is served by the data plane alone. */
-  #readAcks(nowUs: number): void {
-    const stats = this.#context.data.prepareStats();
-    this.#backups.forEach((backup, replica) => {
+  private readAcks(nowUs: number): void {
+    const stats = this.context.data.prepareStats();
+    this.backups.forEach((backup, replica) => {
       const acked = stats[replica * PrepareStats.Columns + PrepareStats.Acked] as number;
-      if (acked === backup.acked && this.#behind(replica)) return;
+      if (acked === backup.acked && this.behind(replica)) return;
       backup.acked = acked;
-      backup.intervalUs = this.#context.resendUs;
+      backup.intervalUs = this.context.resendUs;
       backup.resendUs = nowUs + backup.intervalUs;
     });
   }
 
-  #again(nowUs: number, replica: number): void {
-    const backup = this.#backups[replica] as Backup;
+  private again(nowUs: number, replica: number): void {
+    const backup = this.backups[replica] as Backup;
     backup.resendUs = nowUs + backup.intervalUs;
     backup.intervalUs = Math.min(LongestResendUs, backup.intervalUs * 2);
-    this.#context.data.prepareAgain(replica);
+    this.context.data.prepareAgain(replica);
   }
 
-  #busy(): boolean {
-    const { data, n } = this.#context;
-    if (data.logEnd > data.committed || this.#told < data.committed) return true;
-    for (let replica = 0; replica < n; replica++) if (this.#behind(replica)) return true;
+  private busy(): boolean {
+    const { data, n } = this.context;
+    if (data.logEnd > data.committed || this.told < data.committed) return true;
+    for (let replica = 0; replica < n; replica++) if (this.behind(replica)) return true;
     return false;
   }
 
-  #behind(replica: number): boolean {
-    if (replica === this.#context.replica || this.#heartbeats.isSilent(replica)) return false;
-    return (this.#backups[replica] as Backup).acked < this.#context.data.logEnd;
+  private behind(replica: number): boolean {
+    if (replica === this.context.replica || this.heartbeats.isSilent(replica)) return false;
+    return (this.backups[replica] as Backup).acked < this.context.data.logEnd;
   }
 
-  #considerReturn(nowUs: number): void {
-    this.#policyUs = nowUs + PolicyPeriodUs;
-    const { data, n, replica: self } = this.#context;
+  private considerReturn(nowUs: number): void {
+    this.policyUs = nowUs + PolicyPeriodUs;
+    const { data, n, replica: self } = this.context;
     const stats = data.prepareStats();
     const counters = [];
     let well = true;
@@ -150,9 +150,9 @@ export class LeaderView {
       const at = replica * PrepareStats.Columns;
       counters.push({ compared: stats[at + PrepareStats.Compared] as number, inverted: stats[at + PrepareStats.Inverted] as number });
       const acked = stats[at + PrepareStats.Acked] as number;
-      if (!this.#heartbeats.isNormalIn(replica, data.view) || acked + NearEntries < data.logEnd || (acked === 0 && data.logEnd > 0))
+      if (!this.heartbeats.isNormalIn(replica, data.view) || acked + NearEntries < data.logEnd || (acked === 0 && data.logEnd > 0))
         well = false;
     }
-    if (this.#policy.wantsSpeculative(nowUs, well, counters)) this.#host.returnToSpeculative(nowUs);
+    if (this.policy.wantsSpeculative(nowUs, well, counters)) this.host.returnToSpeculative(nowUs);
   }
 }

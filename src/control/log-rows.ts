@@ -59,49 +59,49 @@ const VariantsPerOperation = 4;
 
 /** Records known here, by summary hash and by operation: those of the own log above `low`, and all that were fetched. */
 export class RecordPool {
-  readonly #data: DataPlane;
-  readonly #byHash = new Map<string, Uint8Array>();
+  private readonly data: DataPlane;
+  private readonly byHash = new Map<string, Uint8Array>();
   /** A number is a seqno of the own log, which stands still meanwhile. */
-  readonly #byOperation = new Map<string, (Uint8Array | number)[]>();
-  #indexedFrom: number;
+  private readonly byOperation = new Map<string, (Uint8Array | number)[]>();
+  private indexedFrom: number;
 
   constructor(data: DataPlane) {
-    this.#data = data;
-    this.#indexedFrom = data.logEnd;
+    this.data = data;
+    this.indexedFrom = data.logEnd;
   }
 
   /** Makes sure that own entries above `low` are found, as far as there are any. */
   index(low: number): void {
-    const from = Math.max(low, this.#data.logBase);
-    for (const row of ownRows(this.#data, from, this.#indexedFrom)) this.#remember(row.operation, row.seqno);
-    this.#indexedFrom = Math.min(this.#indexedFrom, from);
+    const from = Math.max(low, this.data.logBase);
+    for (const row of ownRows(this.data, from, this.indexedFrom)) this.remember(row.operation, row.seqno);
+    this.indexedFrom = Math.min(this.indexedFrom, from);
   }
 
   add(row: LogRow, record: Uint8Array): void {
-    this.#byHash.set(row.key, record);
-    this.#remember(row.operation, record);
+    this.byHash.set(row.key, record);
+    this.remember(row.operation, record);
   }
 
   /** The record of `row`, whose predecessor has summary hash `previous`: known by its hash, or one that chains to it. */
   find(previous: Uint8Array, row: LogRow): Uint8Array | undefined {
-    const known = this.#byHash.get(row.key);
+    const known = this.byHash.get(row.key);
     if (known) return known;
-    for (const variant of this.#byOperation.get(row.operation) ?? []) {
-      const record = typeof variant === "number" ? this.#data.record(variant) : variant;
-      if (hashKey(this.#data.summaryHash(previous, record)) !== row.key) continue;
-      this.#byHash.set(row.key, record);
+    for (const variant of this.byOperation.get(row.operation) ?? []) {
+      const record = typeof variant === "number" ? this.data.record(variant) : variant;
+      if (hashKey(this.data.summaryHash(previous, record)) !== row.key) continue;
+      this.byHash.set(row.key, record);
       return record;
     }
     return undefined;
   }
 
   findByHash(row: LogRow): Uint8Array | undefined {
-    return this.#byHash.get(row.key);
+    return this.byHash.get(row.key);
   }
 
-  #remember(operation: string, variant: Uint8Array | number): void {
-    const variants = this.#byOperation.get(operation);
-    if (!variants) this.#byOperation.set(operation, [variant]);
+  private remember(operation: string, variant: Uint8Array | number): void {
+    const variants = this.byOperation.get(operation);
+    if (!variants) this.byOperation.set(operation, [variant]);
     else if (variants.length < VariantsPerOperation) variants.push(variant);
   }
 }

@@ -59,54 +59,54 @@ const AssumedReconciliationUs = 5_000;
 const MaxRemembered = 256;
 
 export class ModePolicy {
-  readonly #configured: ClusterMode;
-  readonly #superquorum: number;
-  readonly #tuning: ModeTuning;
-  #mode: Mode | undefined;
-  #leftUs: number | undefined;
+  private readonly configured: ClusterMode;
+  private readonly superquorum: number;
+  private readonly tuning: ModeTuning;
+  private mode: Mode | undefined;
+  private leftUs: number | undefined;
   /** Reconciliations that ended a SPECULATIVE view, oldest first. */
-  #reconciled: Reconciled[] = [];
-  #meanCostUs: number;
+  private reconciled: Reconciled[] = [];
+  private meanCostUs: number;
   /** When the group last went back to SPECULATIVE; before that it never was in LEADER. */
-  #returnedUs = Number.NEGATIVE_INFINITY;
-  #backoffUs: number;
-  #earliestReturnUs = 0;
-  #diverged = false;
+  private returnedUs = Number.NEGATIVE_INFINITY;
+  private backoffUs: number;
+  private earliestReturnUs = 0;
+  private diverged = false;
   /** Times with traffic in this view, oldest first: together no longer than the window. */
-  #samples: Sample[] = [];
-  #counters: OrderCounters[] = [];
-  #sampledUs = 0;
+  private samples: Sample[] = [];
+  private counters: OrderCounters[] = [];
+  private sampledUs = 0;
 
   constructor(configured: ClusterMode, superquorum: number, tuning: Partial<ModeTuning> = {}) {
-    this.#configured = configured;
-    this.#superquorum = superquorum;
-    this.#tuning = { ...defaultModeTuning, ...tuning };
-    this.#backoffUs = this.#tuning.firstBackoffUs;
-    this.#meanCostUs = AssumedReconciliationUs + this.#tuning.overheadUs;
+    this.configured = configured;
+    this.superquorum = superquorum;
+    this.tuning = { ...defaultModeTuning, ...tuning };
+    this.backoffUs = this.tuning.firstBackoffUs;
+    this.meanCostUs = AssumedReconciliationUs + this.tuning.overheadUs;
   }
 
   get adaptive(): boolean {
-    return this.#configured === "adaptive";
+    return this.configured === "adaptive";
   }
 
   /** A view is left for a reconciliation. */
   left(nowUs: number): void {
-    this.#leftUs ??= nowUs;
+    this.leftUs ??= nowUs;
   }
 
   /** A view of this mode began here. */
   entered(nowUs: number, mode: Mode): void {
-    const from = this.#mode;
-    if (from === Mode.Speculative && this.#leftUs !== undefined) this.#remember(nowUs, nowUs - this.#leftUs);
-    this.#leftUs = undefined;
-    this.#mode = mode;
+    const from = this.mode;
+    if (from === Mode.Speculative && this.leftUs !== undefined) this.remember(nowUs, nowUs - this.leftUs);
+    this.leftUs = undefined;
+    this.mode = mode;
     if (mode === from) return;
-    if (mode === Mode.Leader) this.#enteredLeader(nowUs, from !== undefined);
-    else if (from === Mode.Leader) this.#returnedUs = nowUs;
-    this.#reconciled = [];
-    this.#samples = [];
-    this.#counters = [];
-    this.#sampledUs = nowUs;
+    if (mode === Mode.Leader) this.enteredLeader(nowUs, from !== undefined);
+    else if (from === Mode.Leader) this.returnedUs = nowUs;
+    this.reconciled = [];
+    this.samples = [];
+    this.counters = [];
+    this.sampledUs = nowUs;
   }
 
   /**
@@ -114,76 +114,76 @@ export class ModePolicy {
    * part in this reconciliation and were not recovering; `wanted`: this reconciliation was started to go back to SPECULATIVE.
    */
   choose(nowUs: number, last: Mode, participants: number, wanted: boolean): Mode {
-    if (this.#configured !== "adaptive") return this.#configured === "leader" ? Mode.Leader : Mode.Speculative;
-    if (participants < this.#superquorum) return Mode.Leader;
+    if (this.configured !== "adaptive") return this.configured === "leader" ? Mode.Leader : Mode.Speculative;
+    if (participants < this.superquorum) return Mode.Leader;
     if (last === Mode.Leader) return wanted ? Mode.Speculative : Mode.Leader;
-    return this.#tooCostly(nowUs) ? Mode.Leader : Mode.Speculative;
+    return this.tooCostly(nowUs) ? Mode.Leader : Mode.Speculative;
   }
 
   /** The leader of a LEADER view asks now and then, with every backup's counters, whether to go back. `well`: all replicas answer. */
   wantsSpeculative(nowUs: number, well: boolean, counters: readonly OrderCounters[]): boolean {
-    if (!this.adaptive || this.#mode !== Mode.Leader) return false;
-    this.#sample(nowUs, counters);
-    if (!well || nowUs < this.#earliestReturnUs) return false;
+    if (!this.adaptive || this.mode !== Mode.Leader) return false;
+    this.sample(nowUs, counters);
+    if (!well || nowUs < this.earliestReturnUs) return false;
     // Without traffic nothing shows how the order is, but nothing ever spoke against it when replicas were missing.
-    if (this.#samples.length === 0) return !this.#diverged;
-    const lastedUs = this.#samples.reduce((sum, sample) => sum + sample.lastedUs, 0);
-    if (lastedUs < 0.9 * this.#tuning.windowUs) return false;
-    const inversions = this.#samples.reduce((sum, sample) => sum + sample.inversions, 0);
-    return (inversions * this.#meanCostUs) / lastedUs <= this.#tuning.lostFraction * this.#tuning.returnShare;
+    if (this.samples.length === 0) return !this.diverged;
+    const lastedUs = this.samples.reduce((sum, sample) => sum + sample.lastedUs, 0);
+    if (lastedUs < 0.9 * this.tuning.windowUs) return false;
+    const inversions = this.samples.reduce((sum, sample) => sum + sample.inversions, 0);
+    return (inversions * this.meanCostUs) / lastedUs <= this.tuning.lostFraction * this.tuning.returnShare;
   }
 
-  #enteredLeader(nowUs: number, known: boolean): void {
-    const { firstBackoffUs, longestBackoffUs, shortRunUs } = this.#tuning;
-    this.#diverged = known && this.#tooCostly(nowUs);
-    const runUs = nowUs - this.#returnedUs;
-    if (this.#diverged && runUs < shortRunUs) this.#backoffUs = Math.min(longestBackoffUs, this.#backoffUs * 2);
-    else if (runUs >= 10 * shortRunUs) this.#backoffUs = firstBackoffUs;
-    else if (runUs >= shortRunUs) this.#backoffUs = Math.max(firstBackoffUs, this.#backoffUs / 2);
-    this.#earliestReturnUs = nowUs + this.#backoffUs;
+  private enteredLeader(nowUs: number, known: boolean): void {
+    const { firstBackoffUs, longestBackoffUs, shortRunUs } = this.tuning;
+    this.diverged = known && this.tooCostly(nowUs);
+    const runUs = nowUs - this.returnedUs;
+    if (this.diverged && runUs < shortRunUs) this.backoffUs = Math.min(longestBackoffUs, this.backoffUs * 2);
+    else if (runUs >= 10 * shortRunUs) this.backoffUs = firstBackoffUs;
+    else if (runUs >= shortRunUs) this.backoffUs = Math.max(firstBackoffUs, this.backoffUs / 2);
+    this.earliestReturnUs = nowUs + this.backoffUs;
   }
 
-  #remember(nowUs: number, frozenUs: number): void {
-    const costUs = frozenUs + this.#tuning.overheadUs;
-    this.#meanCostUs += (costUs - this.#meanCostUs) / 8;
-    this.#reconciled.push({ atUs: nowUs, costUs });
-    if (this.#reconciled.length > MaxRemembered) this.#reconciled.shift();
+  private remember(nowUs: number, frozenUs: number): void {
+    const costUs = frozenUs + this.tuning.overheadUs;
+    this.meanCostUs += (costUs - this.meanCostUs) / 8;
+    this.reconciled.push({ atUs: nowUs, costUs });
+    if (this.reconciled.length > MaxRemembered) this.reconciled.shift();
   }
 
   /** The one that is under way counts too. */
-  #tooCostly(nowUs: number): boolean {
-    const { windowUs, overheadUs, lostFraction, fewestReconciliations } = this.#tuning;
+  private tooCostly(nowUs: number): boolean {
+    const { windowUs, overheadUs, lostFraction, fewestReconciliations } = this.tuning;
     let count = 0;
     let costUs = 0;
-    for (const past of this.#reconciled) {
+    for (const past of this.reconciled) {
       if (past.atUs < nowUs - windowUs) continue;
       count++;
       costUs += past.costUs;
     }
-    if (this.#leftUs !== undefined && this.#mode === Mode.Speculative) {
+    if (this.leftUs !== undefined && this.mode === Mode.Speculative) {
       count++;
-      costUs += nowUs - this.#leftUs + overheadUs;
+      costUs += nowUs - this.leftUs + overheadUs;
     }
     return count >= fewestReconciliations && costUs > lostFraction * windowUs;
   }
 
-  #sample(nowUs: number, counters: readonly OrderCounters[]): void {
-    if (this.#counters.length === counters.length) {
-      const since = counters.map((now, backup) => difference(now, this.#counters[backup] as OrderCounters));
+  private sample(nowUs: number, counters: readonly OrderCounters[]): void {
+    if (this.counters.length === counters.length) {
+      const since = counters.map((now, backup) => difference(now, this.counters[backup] as OrderCounters));
       const inverted = since.map((one) => one.inverted);
       // A request that was late at the leader is out of order at every backup, and counts once.
       const everywhere = Math.min(...inverted);
       const sample = {
-        lastedUs: nowUs - this.#sampledUs,
+        lastedUs: nowUs - this.sampledUs,
         compared: Math.max(...since.map((one) => one.compared)),
         inversions: inverted.reduce((sum, one) => sum + one, 0) - (inverted.length - 1) * everywhere,
       };
-      if (sample.compared > 0) this.#samples.push(sample);
+      if (sample.compared > 0) this.samples.push(sample);
     }
-    this.#sampledUs = nowUs;
-    this.#counters = counters.map((one) => ({ ...one }));
-    let lastedUs = this.#samples.reduce((sum, sample) => sum + sample.lastedUs, 0);
-    while (lastedUs > this.#tuning.windowUs) lastedUs -= (this.#samples.shift() as Sample).lastedUs;
+    this.sampledUs = nowUs;
+    this.counters = counters.map((one) => ({ ...one }));
+    let lastedUs = this.samples.reduce((sum, sample) => sum + sample.lastedUs, 0);
+    while (lastedUs > this.tuning.windowUs) lastedUs -= (this.samples.shift() as Sample).lastedUs;
   }
 }
 

@@ -41,151 +41,151 @@ export interface ReceiverHost {
 }
 
 export class Receiver {
-  readonly #context: Context;
-  readonly #data: DataPlane;
-  readonly #parts: ReceiverParts;
-  readonly #host: ReceiverHost;
+  private readonly context: Context;
+  private readonly data: DataPlane;
+  private readonly parts: ReceiverParts;
+  private readonly host: ReceiverHost;
 
   constructor(context: Context, parts: ReceiverParts, host: ReceiverHost) {
-    this.#context = context;
-    this.#data = context.data;
-    this.#parts = parts;
-    this.#host = host;
+    this.context = context;
+    this.data = context.data;
+    this.parts = parts;
+    this.host = host;
   }
 
   /** False: malformed, or not this replica's role. */
   onFrame(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
-    this.#parts.heartbeats.heard(nowUs, from);
-    if (type !== MessageType.Heartbeat && type !== MessageType.StartReconciliation) this.#parts.views.heard(from);
+    this.parts.heartbeats.heard(nowUs, from);
+    if (type !== MessageType.Heartbeat && type !== MessageType.StartReconciliation) this.parts.views.heard(from);
     switch (type) {
       case MessageType.Sync:
-        return this.#onSync(nowUs, from, messages.decodeSync(body));
+        return this.onSync(nowUs, from, messages.decodeSync(body));
       case MessageType.SyncReply:
-        return this.#onSyncReply(nowUs, from, messages.decodePosition(body));
+        return this.onSyncReply(nowUs, from, messages.decodePosition(body));
       case MessageType.Commit:
-        return this.#onCommit(nowUs, from, messages.decodePosition(body));
+        return this.onCommit(nowUs, from, messages.decodePosition(body));
       case MessageType.StartReconciliation:
-        return this.#onStartReconciliation(nowUs, from, messages.decodeStartReconciliation(body));
+        return this.onStartReconciliation(nowUs, from, messages.decodeStartReconciliation(body));
       case MessageType.Reconcile:
-        return this.#onReconcile(nowUs, from, messages.decodeReconcile(body));
+        return this.onReconcile(nowUs, from, messages.decodeReconcile(body));
       case MessageType.StartView:
-        return this.#onStartView(nowUs, from, messages.decodeStartView(body));
+        return this.onStartView(nowUs, from, messages.decodeStartView(body));
       case MessageType.StartViewRequest:
-        return this.#onStartViewRequest(nowUs, from, messages.decodeStartViewRequest(body));
+        return this.onStartViewRequest(nowUs, from, messages.decodeStartViewRequest(body));
       case MessageType.InView:
-        return this.#onInView(nowUs, from, messages.decodePosition(body));
+        return this.onInView(nowUs, from, messages.decodePosition(body));
       case MessageType.Fetch:
-        return this.#onFetch(nowUs, from, messages.decodeFetch(body));
+        return this.onFetch(nowUs, from, messages.decodeFetch(body));
       case MessageType.FetchReply:
-        return this.#onFetchReply(nowUs, from, messages.decodeFetchReply(body));
+        return this.onFetchReply(nowUs, from, messages.decodeFetchReply(body));
       case MessageType.Heartbeat:
-        return this.#onHeartbeat(nowUs, from, decodeHeartbeat(body));
+        return this.onHeartbeat(nowUs, from, decodeHeartbeat(body));
       case MessageType.Prepare:
-        return this.#onPrepare(nowUs, from, body);
+        return this.onPrepare(nowUs, from, body);
       case MessageType.PrepareOk:
-        return this.#onForeignPrepareOk(from);
+        return this.onForeignPrepareOk(from);
       case MessageType.RecoveryQuery:
-        return this.#onRecoveryQuery(nowUs, from, decodeRecoveryQuery(body));
+        return this.onRecoveryQuery(nowUs, from, decodeRecoveryQuery(body));
       case MessageType.RecoveryAnswer:
         return decodeRecoveryAnswer(body) !== undefined;
       case MessageType.FetchSnapshot:
-        return this.#onFetchSnapshot(nowUs, from, decodeFetchSnapshot(body));
+        return this.onFetchSnapshot(nowUs, from, decodeFetchSnapshot(body));
       case MessageType.SnapshotChunk:
-        return this.#onSnapshotChunk(nowUs, from, decodeSnapshotChunk(body));
+        return this.onSnapshotChunk(nowUs, from, decodeSnapshotChunk(body));
       default:
         return false;
     }
   }
 
-  #onHeartbeat(nowUs: number, from: number, message: HeartbeatMessage | undefined): boolean {
+  private onHeartbeat(nowUs: number, from: number, message: HeartbeatMessage | undefined): boolean {
     if (!message) return false;
-    this.#parts.heartbeats.onHeartbeat(nowUs, from, message);
-    this.#parts.views.onHeartbeat(from, message);
-    this.#parts.checkpoints.onHeartbeat(from, message);
-    const data = this.#data;
+    this.parts.heartbeats.onHeartbeat(nowUs, from, message);
+    this.parts.views.onHeartbeat(from, message);
+    this.parts.checkpoints.onHeartbeat(from, message);
+    const data = this.data;
     const { view } = message;
-    if ((message.flags & HeartbeatFlag.Normal) === 0 || !this.#isNormalIn(nowUs, from, view)) return true;
+    if ((message.flags & HeartbeatFlag.Normal) === 0 || !this.isNormalIn(nowUs, from, view)) return true;
     // A LEADER view's log is its leader's, up to where it is here.
     const seqno = Math.min(message.committed, data.logEnd);
-    if (data.mode !== Mode.Leader || from !== this.#context.leaderOf(view)) return true;
+    if (data.mode !== Mode.Leader || from !== this.context.leaderOf(view)) return true;
     if (seqno > data.committed) data.commitTo(seqno);
-    this.#parts.catchUp.onLeaderHeartbeat(nowUs, from, message);
+    this.parts.catchUp.onLeaderHeartbeat(nowUs, from, message);
     return true;
   }
 
   /** The data plane hands up a PREPARE only when its view is not installed here. */
-  #onPrepare(nowUs: number, from: number, body: Uint8Array): boolean {
+  private onPrepare(nowUs: number, from: number, body: Uint8Array): boolean {
     const view = new Reader(body.subarray(0, 8)).u64();
-    if (body.length < 8 || from !== this.#context.leaderOf(view)) return false;
-    this.#isNormalIn(nowUs, from, view);
+    if (body.length < 8 || from !== this.context.leaderOf(view)) return false;
+    this.isNormalIn(nowUs, from, view);
     return true;
   }
 
   /** The data plane hands up a PREPARE-OK only when it names another entry than the own log has. */
-  #onForeignPrepareOk(from: number): boolean {
-    if (!this.#parts.leaderView.active) return true;
-    this.#host.fail(`replica ${from} acknowledged another log of view ${this.#data.view}, a LEADER view`);
+  private onForeignPrepareOk(from: number): boolean {
+    if (!this.parts.leaderView.active) return true;
+    this.host.fail(`replica ${from} acknowledged another log of view ${this.data.view}, a LEADER view`);
     return true;
   }
 
-  #onSync(nowUs: number, from: number, message: messages.SyncMessage | undefined): boolean {
-    if (!message || from !== this.#context.leaderOf(message.view)) return false;
-    if (this.#isNormalIn(nowUs, from, message.view)) this.#parts.sync.onSync(nowUs, message);
+  private onSync(nowUs: number, from: number, message: messages.SyncMessage | undefined): boolean {
+    if (!message || from !== this.context.leaderOf(message.view)) return false;
+    if (this.isNormalIn(nowUs, from, message.view)) this.parts.sync.onSync(nowUs, message);
     return true;
   }
 
-  #onSyncReply(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) !== this.#context.replica) return false;
-    if (this.#isNormalIn(nowUs, from, message.view)) this.#parts.sync.onSyncReply(nowUs, from, message);
+  private onSyncReply(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
+    if (!message || this.context.leaderOf(message.view) !== this.context.replica) return false;
+    if (this.isNormalIn(nowUs, from, message.view)) this.parts.sync.onSyncReply(nowUs, from, message);
     return true;
   }
 
-  #onCommit(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
-    if (!message || from !== this.#context.leaderOf(message.view)) return false;
+  private onCommit(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
+    if (!message || from !== this.context.leaderOf(message.view)) return false;
     // Of a view whose START-VIEW is not installed here nothing is known but this: the log may still have to change before it.
-    if (message.view > this.#data.lastNormalView) {
-      this.#parts.views.request(nowUs, from, message.view);
-      if (this.#context.guard(Guard.CommitAcrossViews)) return true;
+    if (message.view > this.data.lastNormalView) {
+      this.parts.views.request(nowUs, from, message.view);
+      if (this.context.guard(Guard.CommitAcrossViews)) return true;
     }
-    this.#parts.sync.onCommit(nowUs, message);
+    this.parts.sync.onCommit(nowUs, message);
     return true;
   }
 
-  #onStartReconciliation(nowUs: number, from: number, message: messages.StartReconciliationMessage | undefined): boolean {
+  private onStartReconciliation(nowUs: number, from: number, message: messages.StartReconciliationMessage | undefined): boolean {
     if (!message) return false;
-    if (message.vector.length !== this.#context.n) return false;
-    if (this.#context.superseded(from, message.vector[this.#context.replica] as number)) {
-      this.#host.fail(`replicas know of a later process than this one as replica ${this.#context.replica}; started again, it recovers`);
+    if (message.vector.length !== this.context.n) return false;
+    if (this.context.superseded(from, message.vector[this.context.replica] as number)) {
+      this.host.fail(`replicas know of a later process than this one as replica ${this.context.replica}; started again, it recovers`);
       return true;
     }
-    const news = this.#context.learn(message.vector);
-    if (news && this.#data.status === ReplicaStatus.Reconciliation) this.#parts.reconciliation.onVectorNews();
+    const news = this.context.learn(message.vector);
+    if (news && this.data.status === ReplicaStatus.Reconciliation) this.parts.reconciliation.onVectorNews();
     if (message.recovering) {
-      this.#onTrigger(nowUs, from, message);
+      this.onTrigger(nowUs, from, message);
       return true;
     }
     const { view } = message;
-    if (view > this.#data.view) this.#parts.views.enter(nowUs, view, true);
-    if (this.#data.status === ReplicaStatus.Normal) this.#parts.starts.help(nowUs, from, view);
-    else if (view === this.#data.view) this.#parts.reconciliation.onStart(nowUs, from);
+    if (view > this.data.view) this.parts.views.enter(nowUs, view, true);
+    if (this.data.status === ReplicaStatus.Normal) this.parts.starts.help(nowUs, from, view);
+    else if (view === this.data.view) this.parts.reconciliation.onStart(nowUs, from);
     return true;
   }
 
   /** A replica that recovers is not counted; it can install views from the one that it names on. */
-  #onTrigger(nowUs: number, from: number, { view, incarnation }: messages.StartReconciliationMessage): void {
-    this.#parts.heartbeats.onTrigger(nowUs, from, incarnation);
-    if (this.#data.status !== ReplicaStatus.Normal) return;
-    const { current } = this.#parts.starts;
-    if (current && current.view >= view && qualifies(current, from, incarnation)) this.#parts.starts.sendTo(nowUs, from);
-    else this.#parts.views.recover(nowUs, from);
+  private onTrigger(nowUs: number, from: number, { view, incarnation }: messages.StartReconciliationMessage): void {
+    this.parts.heartbeats.onTrigger(nowUs, from, incarnation);
+    if (this.data.status !== ReplicaStatus.Normal) return;
+    const { current } = this.parts.starts;
+    if (current && current.view >= view && qualifies(current, from, incarnation)) this.parts.starts.sendTo(nowUs, from);
+    else this.parts.views.recover(nowUs, from);
   }
 
-  #onRecoveryQuery(nowUs: number, from: number, message: { bootId: Uint8Array; epoch: number } | undefined): boolean {
-    const { lifeId, view, status, mode, committed, logEnd, logBase } = this.#data;
+  private onRecoveryQuery(nowUs: number, from: number, message: { bootId: Uint8Array; epoch: number } | undefined): boolean {
+    const { lifeId, view, status, mode, committed, logEnd, logBase } = this.data;
     if (!message) return false;
     const { bootId, epoch } = message;
-    if (!lifeId || epoch !== this.#context.epoch) return true;
-    this.#parts.heartbeats.onQuery(nowUs, from, bootId);
+    if (!lifeId || epoch !== this.context.epoch) return true;
+    this.parts.heartbeats.onQuery(nowUs, from, bootId);
     const answer = {
       bootId,
       lifeId,
@@ -193,99 +193,99 @@ export class Receiver {
       view,
       status,
       mode,
-      incarnation: this.#context.vector[from] as number,
+      incarnation: this.context.vector[from] as number,
       committed,
-      committedHash: this.#data.hashAt(committed),
+      committedHash: this.data.hashAt(committed),
       end: logEnd,
       base: logBase,
-      checkpoint: this.#parts.checkpoints.newest?.seqno ?? 0,
+      checkpoint: this.parts.checkpoints.newest?.seqno ?? 0,
     };
-    this.#context.send(from, MessageType.RecoveryAnswer, encodeRecoveryAnswer(answer));
+    this.context.send(from, MessageType.RecoveryAnswer, encodeRecoveryAnswer(answer));
     return true;
   }
 
-  #onReconcile(nowUs: number, from: number, message: messages.ReconcileMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) !== this.#context.replica) return false;
-    if (message.view > this.#data.view) this.#parts.views.enter(nowUs, message.view, true);
-    if (message.view < this.#data.view) return true;
-    if (this.#data.status === ReplicaStatus.Normal && this.#context.guard(Guard.MergeOnce)) {
-      this.#parts.starts.sendTo(nowUs, from);
+  private onReconcile(nowUs: number, from: number, message: messages.ReconcileMessage | undefined): boolean {
+    if (!message || this.context.leaderOf(message.view) !== this.context.replica) return false;
+    if (message.view > this.data.view) this.parts.views.enter(nowUs, message.view, true);
+    if (message.view < this.data.view) return true;
+    if (this.data.status === ReplicaStatus.Normal && this.context.guard(Guard.MergeOnce)) {
+      this.parts.starts.sendTo(nowUs, from);
       return true;
     }
-    return this.#parts.reconciliation.onReconcile(nowUs, from, message);
+    return this.parts.reconciliation.onReconcile(nowUs, from, message);
   }
 
-  #onStartView(nowUs: number, from: number, message: messages.StartViewMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) === this.#context.replica) return false;
-    if (message.view < this.#data.view) return true;
-    if (message.view > this.#data.view) {
-      this.#parts.views.enter(nowUs, message.view, false);
-    } else if (this.#data.status === ReplicaStatus.Normal) {
+  private onStartView(nowUs: number, from: number, message: messages.StartViewMessage | undefined): boolean {
+    if (!message || this.context.leaderOf(message.view) === this.context.replica) return false;
+    if (message.view < this.data.view) return true;
+    if (message.view > this.data.view) {
+      this.parts.views.enter(nowUs, message.view, false);
+    } else if (this.data.status === ReplicaStatus.Normal) {
       // Installed already: once more would roll back what was answered since.
-      this.#parts.inView.send(nowUs);
-      if (this.#context.guard(Guard.InstallOnce)) return true;
-      this.#parts.views.enter(nowUs, message.view, false);
+      this.parts.inView.send(nowUs);
+      if (this.context.guard(Guard.InstallOnce)) return true;
+      this.parts.views.enter(nowUs, message.view, false);
     }
-    return this.#parts.installer.begin(nowUs, from, message);
+    return this.parts.installer.begin(nowUs, from, message);
   }
 
-  #onStartViewRequest(nowUs: number, from: number, view: number | undefined): boolean {
+  private onStartViewRequest(nowUs: number, from: number, view: number | undefined): boolean {
     if (view === undefined) return false;
-    if (view > this.#data.view) this.#parts.views.request(nowUs, from, view);
-    else if (this.#data.status === ReplicaStatus.Normal) this.#parts.starts.sendTo(nowUs, from);
-    else this.#parts.reconciliation.sendStart(from);
+    if (view > this.data.view) this.parts.views.request(nowUs, from, view);
+    else if (this.data.status === ReplicaStatus.Normal) this.parts.starts.sendTo(nowUs, from);
+    else this.parts.reconciliation.sendStart(from);
     return true;
   }
 
-  #onInView(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
-    if (!message || this.#context.leaderOf(message.view) !== this.#context.replica) return false;
-    if (this.#isNormalIn(nowUs, from, message.view)) this.#parts.announcer.onInView(nowUs, from, message);
+  private onInView(nowUs: number, from: number, message: messages.PositionMessage | undefined): boolean {
+    if (!message || this.context.leaderOf(message.view) !== this.context.replica) return false;
+    if (this.isNormalIn(nowUs, from, message.view)) this.parts.announcer.onInView(nowUs, from, message);
     return true;
   }
 
-  #onFetch(nowUs: number, from: number, message: messages.FetchMessage | undefined): boolean {
+  private onFetch(nowUs: number, from: number, message: messages.FetchMessage | undefined): boolean {
     if (!message) return false;
-    if (message.view > this.#data.view) this.#parts.views.request(nowUs, from, message.view);
-    if (message.view === this.#data.view && this.#data.status === ReplicaStatus.Reconciliation) {
-      this.#parts.reconciliation.onFetched(from);
-      if (from === this.#context.leaderOf(message.view)) this.#parts.views.prolong(nowUs);
+    if (message.view > this.data.view) this.parts.views.request(nowUs, from, message.view);
+    if (message.view === this.data.view && this.data.status === ReplicaStatus.Reconciliation) {
+      this.parts.reconciliation.onFetched(from);
+      if (from === this.context.leaderOf(message.view)) this.parts.views.prolong(nowUs);
     }
     const lowest = Math.min(...message.ranges.map((range) => range.from)) - 1;
-    this.#parts.checkpoints.lease(nowUs, from, lowest);
-    answerFetch(this.#context, from, message);
+    this.parts.checkpoints.lease(nowUs, from, lowest);
+    answerFetch(this.context, from, message);
     return true;
   }
 
-  #onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
+  private onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
     if (!message) return false;
-    const merged = this.#data.status === ReplicaStatus.Normal && this.#context.guard(Guard.MergeOnce);
-    if (message.view !== this.#data.view || merged) return true;
-    this.#parts.views.prolong(nowUs);
-    const leads = this.#context.leads;
-    return leads ? this.#parts.reconciliation.onFetchReply(nowUs, from, message) : this.#parts.installer.onFetchReply(nowUs, from, message);
+    const merged = this.data.status === ReplicaStatus.Normal && this.context.guard(Guard.MergeOnce);
+    if (message.view !== this.data.view || merged) return true;
+    this.parts.views.prolong(nowUs);
+    const leads = this.context.leads;
+    return leads ? this.parts.reconciliation.onFetchReply(nowUs, from, message) : this.parts.installer.onFetchReply(nowUs, from, message);
   }
 
   /** Whether a message of this view is for now. One of a view that is not installed here shows that its sender has it: asked for. */
-  #isNormalIn(nowUs: number, from: number, view: number): boolean {
-    const normal = this.#data.status === ReplicaStatus.Normal;
-    if (view > this.#data.view || (view === this.#data.view && !normal)) this.#parts.views.request(nowUs, from, view);
-    return normal && view === this.#data.view;
+  private isNormalIn(nowUs: number, from: number, view: number): boolean {
+    const normal = this.data.status === ReplicaStatus.Normal;
+    if (view > this.data.view || (view === this.data.view && !normal)) this.parts.views.request(nowUs, from, view);
+    return normal && view === this.data.view;
   }
 
-  #onFetchSnapshot(nowUs: number, from: number, message: FetchSnapshotMessage | undefined): boolean {
+  private onFetchSnapshot(nowUs: number, from: number, message: FetchSnapshotMessage | undefined): boolean {
     if (!message) return false;
-    const { view, status } = this.#data;
-    if (status === ReplicaStatus.Reconciliation && from === this.#context.leaderOf(view)) {
-      this.#parts.reconciliation.onFetched(from);
-      this.#parts.views.prolong(nowUs);
+    const { view, status } = this.data;
+    if (status === ReplicaStatus.Reconciliation && from === this.context.leaderOf(view)) {
+      this.parts.reconciliation.onFetched(from);
+      this.parts.views.prolong(nowUs);
     }
-    this.#parts.checkpoints.onFetchSnapshot(nowUs, from, message);
+    this.parts.checkpoints.onFetchSnapshot(nowUs, from, message);
     return true;
   }
 
-  #onSnapshotChunk(nowUs: number, from: number, message: SnapshotChunkMessage | undefined): boolean {
+  private onSnapshotChunk(nowUs: number, from: number, message: SnapshotChunkMessage | undefined): boolean {
     if (!message) return false;
-    if (this.#data.status === ReplicaStatus.Reconciliation) this.#parts.views.prolong(nowUs);
-    return this.#parts.snapshots.onChunk(nowUs, from, message);
+    if (this.data.status === ReplicaStatus.Reconciliation) this.parts.views.prolong(nowUs);
+    return this.parts.snapshots.onChunk(nowUs, from, message);
   }
 }

@@ -45,71 +45,71 @@ interface Copy {
 }
 
 export class Recovery {
-  readonly #context: Context;
-  readonly #host: InstallHost;
-  readonly #installer: Installer;
-  readonly #snapshots: SnapshotFetch;
-  readonly #prefetch: Prefetch;
-  readonly #answers = new Map<number, RecoveryAnswerMessage>();
+  private readonly context: Context;
+  private readonly host: InstallHost;
+  private readonly installer: Installer;
+  private readonly snapshots: SnapshotFetch;
+  private readonly prefetch: Prefetch;
+  private readonly answers = new Map<number, RecoveryAnswerMessage>();
   /** Known since f+1 answers. */
-  #known = false;
-  #queryUs = 0;
-  #queryPeriodUs = FirstQueryUs;
-  #triggerUs = 0;
+  private known = false;
+  private queryUs = 0;
+  private queryPeriodUs = FirstQueryUs;
+  private triggerUs = 0;
   /** When something last came for the installation that is under way. */
-  #installUs = 0;
-  #told = "";
+  private installUs = 0;
+  private told = "";
   /** Only while RecoverySilence is switched off: the log that is copied. */
-  #naive: Copy | undefined;
+  private naive: Copy | undefined;
 
   constructor(context: Context, host: InstallHost, installer: Installer, snapshots: SnapshotFetch) {
-    this.#context = context;
-    this.#host = host;
-    this.#installer = installer;
-    this.#snapshots = snapshots;
-    this.#prefetch = new Prefetch(context, host, snapshots);
+    this.context = context;
+    this.host = host;
+    this.installer = installer;
+    this.snapshots = snapshots;
+    this.prefetch = new Prefetch(context, host, snapshots);
   }
 
   get state(): RecoveryState {
-    const { f, data } = this.#context;
-    if (!this.#known) return { code: "asking", text: `${this.#agreeing()} of ${f + 1} answers that are needed` };
-    if (this.#prefetch.near) return { code: "waiting-for-reconciliation", text: "waiting for a reconciliation" };
-    if (this.#prefetch.state === "snapshot") {
-      return { code: "fetching-snapshot", text: `fetching the snapshot, ${Math.floor(100 * this.#snapshots.progress)}%` };
+    const { f, data } = this.context;
+    if (!this.known) return { code: "asking", text: `${this.agreeing()} of ${f + 1} answers that are needed` };
+    if (this.prefetch.near) return { code: "waiting-for-reconciliation", text: "waiting for a reconciliation" };
+    if (this.prefetch.state === "snapshot") {
+      return { code: "fetching-snapshot", text: `fetching the snapshot, ${Math.floor(100 * this.snapshots.progress)}%` };
     }
-    return { code: "fetching-entries", text: `fetching entries, ${data.logEnd} of ${this.#prefetch.target}` };
+    return { code: "fetching-entries", text: `fetching entries, ${data.logEnd} of ${this.prefetch.target}` };
   }
 
   /** False: malformed. */
   onFrame(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
-    const fits = this.#dispatch(nowUs, from, type, body);
-    this.#tell();
+    const fits = this.dispatch(nowUs, from, type, body);
+    this.tell();
     return fits;
   }
 
-  #dispatch(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
+  private dispatch(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
     switch (type) {
       case MessageType.RecoveryAnswer:
-        return this.#onAnswer(nowUs, from, decodeRecoveryAnswer(body));
+        return this.onAnswer(nowUs, from, decodeRecoveryAnswer(body));
       case MessageType.StartView:
-        return this.#onStartView(nowUs, from, decodeStartView(body));
+        return this.onStartView(nowUs, from, decodeStartView(body));
       case MessageType.FetchReply: {
         const message = decodeFetchReply(body);
         if (!message) return false;
-        this.#installUs = nowUs;
-        if (this.#naive) return this.#onNaiveReply(nowUs, from, message);
-        return this.#installer.running
-          ? this.#installer.onFetchReply(nowUs, from, message)
-          : this.#prefetch.onFetchReply(nowUs, from, message);
+        this.installUs = nowUs;
+        if (this.naive) return this.onNaiveReply(nowUs, from, message);
+        return this.installer.running
+          ? this.installer.onFetchReply(nowUs, from, message)
+          : this.prefetch.onFetchReply(nowUs, from, message);
       }
       case MessageType.SnapshotChunk: {
         const message = decodeSnapshotChunk(body);
-        this.#installUs = nowUs;
-        return message !== undefined && this.#snapshots.onChunk(nowUs, from, message);
+        this.installUs = nowUs;
+        return message !== undefined && this.snapshots.onChunk(nowUs, from, message);
       }
       case MessageType.StartReconciliation: {
         const message = decodeStartReconciliation(body);
-        if (message) this.#overtake(message.vector);
+        if (message) this.overtake(message.vector);
         return message !== undefined;
       }
       default:
@@ -119,118 +119,118 @@ export class Recovery {
   }
 
   onTimer(nowUs: number): void {
-    if (nowUs >= this.#queryUs) this.#query(nowUs);
-    if (this.#installer.running && nowUs >= this.#installUs + StuckUs) {
-      this.#installer.cancel();
-      this.#snapshots.stop();
+    if (nowUs >= this.queryUs) this.query(nowUs);
+    if (this.installer.running && nowUs >= this.installUs + StuckUs) {
+      this.installer.cancel();
+      this.snapshots.stop();
     }
-    this.#installer.onTimer(nowUs);
-    this.#snapshots.onTimer(nowUs);
-    this.#prefetch.onTimer(nowUs);
-    if (this.#known && nowUs >= this.#triggerUs) this.#trigger(nowUs);
-    this.#tell();
+    this.installer.onTimer(nowUs);
+    this.snapshots.onTimer(nowUs);
+    this.prefetch.onTimer(nowUs);
+    if (this.known && nowUs >= this.triggerUs) this.trigger(nowUs);
+    this.tell();
   }
 
   get deadlineUs(): number {
-    const triggerUs = this.#known && this.#prefetch.near && !this.#installer.running ? this.#triggerUs : Number.POSITIVE_INFINITY;
-    const stuckUs = this.#installer.running ? this.#installUs + StuckUs : Number.POSITIVE_INFINITY;
-    return Math.min(this.#queryUs, triggerUs, stuckUs, this.#installer.deadlineUs, this.#snapshots.deadlineUs, this.#prefetch.deadlineUs);
+    const triggerUs = this.known && this.prefetch.near && !this.installer.running ? this.triggerUs : Number.POSITIVE_INFINITY;
+    const stuckUs = this.installer.running ? this.installUs + StuckUs : Number.POSITIVE_INFINITY;
+    return Math.min(this.queryUs, triggerUs, stuckUs, this.installer.deadlineUs, this.snapshots.deadlineUs, this.prefetch.deadlineUs);
   }
 
-  #query(nowUs: number): void {
-    if (this.#known) {
-      this.#queryPeriodUs = ProgressQueryUs;
-    } else if (this.#queryUs > 0) {
-      this.#queryPeriodUs = Math.min(SlowestQueryUs, this.#queryPeriodUs * 2);
+  private query(nowUs: number): void {
+    if (this.known) {
+      this.queryPeriodUs = ProgressQueryUs;
+    } else if (this.queryUs > 0) {
+      this.queryPeriodUs = Math.min(SlowestQueryUs, this.queryPeriodUs * 2);
     }
-    this.#queryUs = nowUs + this.#queryPeriodUs;
-    this.#context.broadcast(MessageType.RecoveryQuery, encodeRecoveryQuery(this.#context));
+    this.queryUs = nowUs + this.queryPeriodUs;
+    this.context.broadcast(MessageType.RecoveryQuery, encodeRecoveryQuery(this.context));
   }
 
-  #onAnswer(nowUs: number, from: number, message: RecoveryAnswerMessage | undefined): boolean {
+  private onAnswer(nowUs: number, from: number, message: RecoveryAnswerMessage | undefined): boolean {
     if (!message) return false;
-    const { f, data } = this.#context;
-    if (Buffer.compare(message.bootId, this.#context.bootId) !== 0 || message.epoch !== this.#context.epoch) return true;
-    this.#answers.set(from, message);
-    if (!this.#known) {
-      const agreeing = [...this.#answers.values()].filter((answer) => Buffer.compare(answer.lifeId, message.lifeId) === 0);
+    const { f, data } = this.context;
+    if (Buffer.compare(message.bootId, this.context.bootId) !== 0 || message.epoch !== this.context.epoch) return true;
+    this.answers.set(from, message);
+    if (!this.known) {
+      const agreeing = [...this.answers.values()].filter((answer) => Buffer.compare(answer.lifeId, message.lifeId) === 0);
       if (agreeing.length <= f) return true;
       if (!data.setLife(message.lifeId)) return true;
-      this.#known = true;
-      this.#context.reborn(1 + Math.max(...agreeing.map((answer) => answer.incarnation)));
-      this.#queryUs = nowUs;
+      this.known = true;
+      this.context.reborn(1 + Math.max(...agreeing.map((answer) => answer.incarnation)));
+      this.queryUs = nowUs;
     }
-    if (data.lifeId === undefined || Buffer.compare(message.lifeId, data.lifeId) !== 0 || this.#installer.running) return true;
-    this.#prefetch.onAnswer(nowUs, from, message);
-    if (!this.#context.guard(Guard.RecoverySilence)) this.#copy(nowUs, from, message);
+    if (data.lifeId === undefined || Buffer.compare(message.lifeId, data.lifeId) !== 0 || this.installer.running) return true;
+    this.prefetch.onAnswer(nowUs, from, message);
+    if (!this.context.guard(Guard.RecoverySilence)) this.copy(nowUs, from, message);
     return true;
   }
 
   /** Answers that name the same life as most do. */
-  #agreeing(): number {
-    const lives = [...this.#answers.values()].map((answer) => Buffer.from(answer.lifeId).toString("latin1"));
+  private agreeing(): number {
+    const lives = [...this.answers.values()].map((answer) => Buffer.from(answer.lifeId).toString("latin1"));
     return Math.max(0, ...lives.map((life) => lives.filter((other) => other === life).length));
   }
 
   /** Reconcile, all of you, into this view or a later one: this replica takes no part, and its views are to be skipped. */
-  #trigger(nowUs: number): void {
-    if (!this.#prefetch.near || this.#installer.running) return;
-    this.#triggerUs = nowUs + TriggerUs;
-    const { incarnation, vector } = this.#context;
-    this.#context.broadcast(
+  private trigger(nowUs: number): void {
+    if (!this.prefetch.near || this.installer.running) return;
+    this.triggerUs = nowUs + TriggerUs;
+    const { incarnation, vector } = this.context;
+    this.context.broadcast(
       MessageType.StartReconciliation,
-      encodeStartReconciliation({ view: this.#prefetch.view + 1, incarnation, recovering: true, vector }),
+      encodeStartReconciliation({ view: this.prefetch.view + 1, incarnation, recovering: true, vector }),
     );
   }
 
-  #onStartView(nowUs: number, from: number, message: StartViewMessage | undefined): boolean {
+  private onStartView(nowUs: number, from: number, message: StartViewMessage | undefined): boolean {
     if (!message) return false;
     // Entries fetched in some view need not be part of what earlier views started with.
-    if (!this.#known || !this.#prefetch.near || message.view <= this.#prefetch.view) return true;
-    if (this.#context.leaderOf(message.view) === this.#context.replica || message.minVector.length !== this.#context.n) return false;
-    this.#overtake(message.maxVector);
-    if (this.#context.guard(Guard.RecoveryMask) && !qualifies(message, this.#context.replica, this.#context.incarnation)) return true;
-    if (!this.#installer.running) this.#prefetch.stop();
-    this.#installUs = nowUs;
-    return this.#installer.begin(nowUs, from, message);
+    if (!this.known || !this.prefetch.near || message.view <= this.prefetch.view) return true;
+    if (this.context.leaderOf(message.view) === this.context.replica || message.minVector.length !== this.context.n) return false;
+    this.overtake(message.maxVector);
+    if (this.context.guard(Guard.RecoveryMask) && !qualifies(message, this.context.replica, this.context.incarnation)) return true;
+    if (!this.installer.running) this.prefetch.stop();
+    this.installUs = nowUs;
+    return this.installer.begin(nowUs, from, message);
   }
 
   /** A process that started before this one and came to nothing may have told somebody a later incarnation. */
-  #overtake(vector: readonly number[]): void {
-    const latest = vector[this.#context.replica] ?? 0;
-    if (this.#known && latest > this.#context.incarnation) this.#context.reborn(latest);
+  private overtake(vector: readonly number[]): void {
+    const latest = vector[this.context.replica] ?? 0;
+    if (this.known && latest > this.context.incarnation) this.context.reborn(latest);
   }
 
-  #tell(): void {
-    if (this.#context.data.status !== ReplicaStatus.Recovery) return;
+  private tell(): void {
+    if (this.context.data.status !== ReplicaStatus.Recovery) return;
     const { code, text } = this.state;
-    if (this.#told === code) return;
-    this.#told = code;
-    this.#context.data.event({ type: "recovery-progress", code, reason: text });
+    if (this.told === code) return;
+    this.told = code;
+    this.context.data.event({ type: "recovery-progress", code, reason: text });
   }
 
   /** The naive recovery, of test builds alone: the log of a NORMAL replica, as it is, and NORMAL in its view at once. */
-  #copy(nowUs: number, source: number, answer: RecoveryAnswerMessage): void {
-    const { data } = this.#context;
-    if (this.#naive || !this.#prefetch.near || answer.status !== ReplicaStatus.Normal || answer.base > data.logEnd) return;
+  private copy(nowUs: number, source: number, answer: RecoveryAnswerMessage): void {
+    const { data } = this.context;
+    if (this.naive || !this.prefetch.near || answer.status !== ReplicaStatus.Normal || answer.base > data.logEnd) return;
     const low = data.logEnd;
     const log = new RemoteLog(data, new RecordPool(data), low, Math.max(low, answer.end), data.hashAt(low));
-    this.#prefetch.stop();
-    this.#naive = { log, answer, source };
-    this.#onNaiveReply(nowUs, source, undefined);
+    this.prefetch.stop();
+    this.naive = { log, answer, source };
+    this.onNaiveReply(nowUs, source, undefined);
   }
 
-  #onNaiveReply(nowUs: number, from: number, message: ReturnType<typeof decodeFetchReply>): boolean {
-    const { log, answer, source } = this.#naive as Copy;
+  private onNaiveReply(nowUs: number, from: number, message: ReturnType<typeof decodeFetchReply>): boolean {
+    const { log, answer, source } = this.naive as Copy;
     if (message && from === source && "rows" in message) log.addRows(message.from, message.rows);
     else if (message && from === source && "records" in message) log.addRecords(message.records);
     const missing = log.missing();
     if (missing) {
-      this.#context.send(source, MessageType.Fetch, encodeFetch({ view: answer.view, ...missing }));
+      this.context.send(source, MessageType.Fetch, encodeFetch({ view: answer.view, ...missing }));
       return true;
     }
-    this.#naive = undefined;
-    const { data, vector } = this.#context;
+    this.naive = undefined;
+    const { data, vector } = this.context;
     const base = data.logEnd;
     data.install(
       answer.view,
@@ -248,7 +248,7 @@ export class Recovery {
       minVector: vector,
       maxVector: vector,
     };
-    this.#host.installed(nowUs, { view: -1, mode: answer.mode, ...nothing });
+    this.host.installed(nowUs, { view: -1, mode: answer.mode, ...nothing });
     return true;
   }
 }

@@ -13,15 +13,15 @@ export interface Missing {
 }
 
 export class RemoteLog {
-  readonly #data: DataPlane;
-  readonly #pool: RecordPool;
-  readonly #rows: (LogRow | undefined)[] = [];
-  #rowsMissing: number;
-  #rowCursor = 0;
-  #common: number | undefined;
-  #anchor: Uint8Array | undefined;
+  private readonly data: DataPlane;
+  private readonly pool: RecordPool;
+  private readonly remoteRows: (LogRow | undefined)[] = [];
+  private rowsMissing: number;
+  private rowCursor = 0;
+  private commonPrefix: number | undefined;
+  private anchor: Uint8Array | undefined;
   /** Indices of rows whose record is still unknown, ascending. */
-  #unresolved: number[] = [];
+  private unresolved: number[] = [];
 
   /** Entries of (low, end], low <= end. `anchor`: the log's summary hash at `low`; undefined: it is fetched too. */
   constructor(
@@ -31,10 +31,10 @@ export class RemoteLog {
     readonly end: number,
     anchor: Uint8Array | undefined,
   ) {
-    this.#data = data;
-    this.#pool = pool;
-    this.#rowsMissing = end - low;
-    this.#anchor = anchor;
+    this.data = data;
+    this.pool = pool;
+    this.rowsMissing = end - low;
+    this.anchor = anchor;
   }
 
   /**
@@ -42,12 +42,12 @@ export class RemoteLog {
    * complete.
    */
   get common(): number {
-    return this.#common ?? this.low;
+    return this.commonPrefix ?? this.low;
   }
 
   /** All rows, when complete. */
   get rows(): LogRow[] {
-    return this.#rows as LogRow[];
+    return this.remoteRows as LogRow[];
   }
 
   get complete(): boolean {
@@ -59,24 +59,24 @@ export class RemoteLog {
     if (from < 1 || from + bytes.length / RowBytes - 1 > this.end) return false;
     for (const row of parseRows(bytes, from)) {
       const index = row.seqno - this.low - 1;
-      if (index === -1) this.#anchor ??= row.hash;
-      if (index < 0 || this.#rows[index]) continue;
-      this.#rows[index] = row;
-      this.#rowsMissing--;
+      if (index === -1) this.anchor ??= row.hash;
+      if (index < 0 || this.remoteRows[index]) continue;
+      this.remoteRows[index] = row;
+      this.rowsMissing--;
     }
     return true;
   }
 
   /** Takes the records that chain to their row's summary hash; false when one does not. */
   addRecords(records: readonly FetchedRecord[]): boolean {
-    if (this.#common === undefined) return true;
+    if (this.commonPrefix === undefined) return true;
     for (const { seqno, record } of records) {
       const index = seqno - this.low - 1;
-      const row = this.#rows[index];
+      const row = this.remoteRows[index];
       if (!row || seqno <= this.common || row.record) continue;
-      if (!equalBytes(this.#data.summaryHash(this.#previousHash(index), record), row.hash)) return false;
+      if (!equalBytes(this.data.summaryHash(this.previousHash(index), record), row.hash)) return false;
       row.record = record;
-      this.#pool.add(row, record);
+      this.pool.add(row, record);
     }
     return true;
   }
@@ -84,17 +84,17 @@ export class RemoteLog {
   /** What to fetch next; undefined: nothing, the log is complete. */
   missing(): Missing | undefined {
     if (this.low === this.end) return undefined;
-    if (!this.#anchor) return { what: FetchWhat.Rows, ranges: [{ from: this.low, to: this.end }] };
-    if (this.#rowsMissing > 0) return { what: FetchWhat.Rows, ranges: [this.#missingRows()] };
-    if (this.#common === undefined) this.#resolve();
-    this.#unresolved = this.#unresolved.filter((index) => {
-      const row = this.#rows[index] as LogRow;
-      row.record ??= this.#pool.findByHash(row);
+    if (!this.anchor) return { what: FetchWhat.Rows, ranges: [{ from: this.low, to: this.end }] };
+    if (this.rowsMissing > 0) return { what: FetchWhat.Rows, ranges: [this.missingRows()] };
+    if (this.commonPrefix === undefined) this.resolve();
+    this.unresolved = this.unresolved.filter((index) => {
+      const row = this.remoteRows[index] as LogRow;
+      row.record ??= this.pool.findByHash(row);
       return row.record === undefined;
     });
-    if (this.#unresolved.length === 0) return undefined;
+    if (this.unresolved.length === 0) return undefined;
     const ranges: FetchRange[] = [];
-    for (const index of this.#unresolved) {
+    for (const index of this.unresolved) {
       const seqno = this.low + 1 + index;
       const last = ranges.at(-1);
       if (last && last.to === seqno - 1) last.to = seqno;
@@ -104,26 +104,26 @@ export class RemoteLog {
     return { what: FetchWhat.Records, ranges };
   }
 
-  #missingRows(): FetchRange {
-    while (this.#rows[this.#rowCursor]) this.#rowCursor++;
-    let last = this.#rowCursor;
-    while (last + 1 < this.end - this.low && !this.#rows[last + 1]) last++;
-    return { from: this.low + 1 + this.#rowCursor, to: this.low + 1 + last };
+  private missingRows(): FetchRange {
+    while (this.remoteRows[this.rowCursor]) this.rowCursor++;
+    let last = this.rowCursor;
+    while (last + 1 < this.end - this.low && !this.remoteRows[last + 1]) last++;
+    return { from: this.low + 1 + this.rowCursor, to: this.low + 1 + last };
   }
 
-  #resolve(): void {
-    const { logBase, logEnd } = this.#data;
-    const shared = this.low >= logBase && this.low <= logEnd && equalBytes(this.#data.hashAt(this.low), this.#anchor as Uint8Array);
-    this.#common = shared ? commonPrefix(this.#data, this.low, this.rows) : this.low;
-    if (this.#common < this.end) this.#pool.index(this.low);
-    for (let index = this.#common - this.low; index < this.end - this.low; index++) {
-      const row = this.#rows[index] as LogRow;
-      row.record = this.#pool.find(this.#previousHash(index), row);
-      if (!row.record) this.#unresolved.push(index);
+  private resolve(): void {
+    const { logBase, logEnd } = this.data;
+    const shared = this.low >= logBase && this.low <= logEnd && equalBytes(this.data.hashAt(this.low), this.anchor as Uint8Array);
+    this.commonPrefix = shared ? commonPrefix(this.data, this.low, this.rows) : this.low;
+    if (this.commonPrefix < this.end) this.pool.index(this.low);
+    for (let index = this.commonPrefix - this.low; index < this.end - this.low; index++) {
+      const row = this.remoteRows[index] as LogRow;
+      row.record = this.pool.find(this.previousHash(index), row);
+      if (!row.record) this.unresolved.push(index);
     }
   }
 
-  #previousHash(index: number): Uint8Array {
-    return index === 0 ? (this.#anchor as Uint8Array) : (this.#rows[index - 1] as LogRow).hash;
+  private previousHash(index: number): Uint8Array {
+    return index === 0 ? (this.anchor as Uint8Array) : (this.remoteRows[index - 1] as LogRow).hash;
   }
 }

@@ -35,114 +35,114 @@ interface Task {
 }
 
 export class SnapshotFetch {
-  readonly #context: Context;
-  readonly #chunkBytes: number;
-  #task: Task | undefined;
-  #partial: Partial | undefined;
-  #staged: Snapshot | undefined;
+  private readonly context: Context;
+  private readonly chunkBytes: number;
+  private task: Task | undefined;
+  private partial: Partial | undefined;
+  private staged: Snapshot | undefined;
   /** Handed out to be verified. */
-  #checking: Snapshot | undefined;
-  #unanswered = 0;
-  #nextUs = Never;
-  /** Who sent what is here of #partial, and keeps it for a while. */
-  #source = -1;
+  private checking: Snapshot | undefined;
+  private unanswered = 0;
+  private nextUs = Never;
+  /** Who sent what is here of partial, and keeps it for a while. */
+  private source = -1;
   /** The highest view that a chunk came from: the snapshot was committed in it or before. */
   view = 0;
 
   constructor(context: Context) {
-    this.#context = context;
-    this.#chunkBytes = Math.min(context.messageBytes, LargestChunkBytes);
+    this.context = context;
+    this.chunkBytes = Math.min(context.messageBytes, LargestChunkBytes);
   }
 
   get running(): boolean {
-    return this.#task !== undefined;
+    return this.task !== undefined;
   }
 
   /** Share of the content that is here, 0 to 1. */
   get progress(): number {
-    if (this.#checking || this.#staged) return 1;
-    return this.#partial ? 1 - this.#partial.missing / this.#partial.chunks.length : 0;
+    if (this.checking || this.staged) return 1;
+    return this.partial ? 1 - this.partial.missing / this.partial.chunks.length : 0;
   }
 
   /** Fetches a snapshot at `minSeqno` or above from one of `sources`, the first at first; `done` is called once with it, perhaps at once. */
   start(nowUs: number, sources: readonly number[], minSeqno: number, done: (nowUs: number, snapshot: Snapshot) => void): void {
-    this.#unanswered = 0;
-    if (this.#staged && this.#staged.seqno < minSeqno) this.#staged = undefined;
-    if (this.#partial && this.#partial.header.seqno < minSeqno) this.#partial = undefined;
-    const others = sources.filter((replica) => !this.#partial || replica !== this.#source);
-    this.#task = { sources: this.#partial ? [this.#source, ...others] : others, at: 0, minSeqno, done };
-    if (this.#staged) this.#finish(nowUs, this.#staged);
-    else if (!this.#checking) this.#ask(nowUs);
+    this.unanswered = 0;
+    if (this.staged && this.staged.seqno < minSeqno) this.staged = undefined;
+    if (this.partial && this.partial.header.seqno < minSeqno) this.partial = undefined;
+    const others = sources.filter((replica) => !this.partial || replica !== this.source);
+    this.task = { sources: this.partial ? [this.source, ...others] : others, at: 0, minSeqno, done };
+    if (this.staged) this.finish(nowUs, this.staged);
+    else if (!this.checking) this.ask(nowUs);
   }
 
   /** What is here already is kept. */
   stop(): void {
-    this.#task = undefined;
-    this.#nextUs = Never;
+    this.task = undefined;
+    this.nextUs = Never;
   }
 
   /** The snapshot was used, or is of no use any more. */
   discard(): void {
     this.stop();
-    this.#staged = undefined;
-    this.#partial = undefined;
-    this.#checking = undefined;
+    this.staged = undefined;
+    this.partial = undefined;
+    this.checking = undefined;
   }
 
   /** False: a chunk that cannot belong to its snapshot. */
   onChunk(nowUs: number, from: number, chunk: SnapshotChunkMessage): boolean {
-    const task = this.#task;
-    if (!task || this.#checking || from !== task.sources[task.at]) return true;
+    const task = this.task;
+    if (!task || this.checking || from !== task.sources[task.at]) return true;
     const total = chunk.machineBytes + chunk.sessionBytes;
     if (chunk.seqno === 0 || chunk.seqno < task.minSeqno || total > LargestSnapshotBytes || total === 0) {
-      this.#nextSource(nowUs);
+      this.nextSource(nowUs);
       return true;
     }
-    if (!this.#partial || !sameState(this.#partial.header, chunk)) {
+    if (!this.partial || !sameState(this.partial.header, chunk)) {
       // Of an older state than what is half here the source is no help.
-      if (this.#partial && chunk.seqno < this.#partial.header.seqno) this.#nextSource(nowUs);
-      else this.#begin(chunk, total);
+      if (this.partial && chunk.seqno < this.partial.header.seqno) this.nextSource(nowUs);
+      else this.begin(chunk, total);
     }
-    const partial = this.#partial;
+    const partial = this.partial;
     if (!partial || !sameState(partial.header, chunk)) return true;
-    const index = chunk.offset / this.#chunkBytes;
-    if (!Number.isInteger(index) || chunk.bytes.length !== this.#lengthOf(partial, index)) return false;
+    const index = chunk.offset / this.chunkBytes;
+    if (!Number.isInteger(index) || chunk.bytes.length !== this.lengthOf(partial, index)) return false;
     if (partial.chunks[index] === true) return true;
-    this.#unanswered = 0;
-    this.#source = from;
+    this.unanswered = 0;
+    this.source = from;
     this.view = Math.max(this.view, chunk.view);
     partial.content.set(chunk.bytes, chunk.offset);
     partial.chunks[index] = true;
-    if (--partial.missing > 0) this.#ask(nowUs);
-    else this.#complete(nowUs, partial);
+    if (--partial.missing > 0) this.ask(nowUs);
+    else this.complete(nowUs, partial);
     return true;
   }
 
   /** The verification that the data plane put off has ended. */
   onVerified(nowUs: number, snapshot: Snapshot, valid: boolean): void {
-    if (snapshot !== this.#checking) return;
-    this.#checking = undefined;
+    if (snapshot !== this.checking) return;
+    this.checking = undefined;
     if (valid) {
-      this.#staged = snapshot;
-      if (this.#task && snapshot.seqno >= this.#task.minSeqno) this.#finish(nowUs, snapshot);
-      else if (this.#task) this.#ask(nowUs);
-    } else if (this.#task) {
-      this.#nextSource(nowUs);
+      this.staged = snapshot;
+      if (this.task && snapshot.seqno >= this.task.minSeqno) this.finish(nowUs, snapshot);
+      else if (this.task) this.ask(nowUs);
+    } else if (this.task) {
+      this.nextSource(nowUs);
     }
   }
 
   onTimer(nowUs: number): void {
-    if (!this.#task || nowUs < this.#nextUs) return;
-    this.#ask(nowUs);
+    if (!this.task || nowUs < this.nextUs) return;
+    this.ask(nowUs);
   }
 
   get deadlineUs(): number {
-    return this.#nextUs;
+    return this.nextUs;
   }
 
-  #begin(chunk: SnapshotChunkMessage, total: number): void {
-    const chunks = Math.ceil(total / this.#chunkBytes);
-    this.#partial = {
+  private begin(chunk: SnapshotChunkMessage, total: number): void {
+    const chunks = Math.ceil(total / this.chunkBytes);
+    this.partial = {
       header: { ...chunk, bytes: new Uint8Array(0) },
       content: new Uint8Array(total),
       chunks: new Array(chunks).fill(undefined),
@@ -151,18 +151,18 @@ export class SnapshotFetch {
     };
   }
 
-  #lengthOf(partial: Partial, index: number): number {
-    return Math.min(this.#chunkBytes, partial.content.length - index * this.#chunkBytes);
+  private lengthOf(partial: Partial, index: number): number {
+    return Math.min(this.chunkBytes, partial.content.length - index * this.chunkBytes);
   }
 
   /** Asks for the next chunk, or again for one that did not come; sets when to go on. */
-  #ask(nowUs: number): void {
-    const { resendUs } = this.#context;
-    const partial = this.#partial;
+  private ask(nowUs: number): void {
+    const { resendUs } = this.context;
+    const partial = this.partial;
     if (!partial) {
-      if (this.#gaveUp(nowUs)) return;
-      this.#nextUs = nowUs + 2 * resendUs;
-      this.#send(0, 0);
+      if (this.gaveUp(nowUs)) return;
+      this.nextUs = nowUs + 2 * resendUs;
+      this.send(0, 0);
       return;
     }
     let outstanding = 0;
@@ -182,35 +182,35 @@ export class SnapshotFetch {
       if (asked === undefined) break;
     }
     if (next < 0 || outstanding >= OutstandingChunks) {
-      this.#nextUs = oldestUs + 2 * resendUs;
+      this.nextUs = oldestUs + 2 * resendUs;
       return;
     }
-    if (partial.chunks[next] !== undefined && this.#gaveUp(nowUs)) return;
+    if (partial.chunks[next] !== undefined && this.gaveUp(nowUs)) return;
     partial.chunks[next] = nowUs;
-    this.#nextUs = nowUs + ChunkPaceUs;
-    this.#send(partial.header.seqno, next * this.#chunkBytes);
+    this.nextUs = nowUs + ChunkPaceUs;
+    this.send(partial.header.seqno, next * this.chunkBytes);
   }
 
-  #send(seqno: number, offset: number): void {
-    const { sources, at } = this.#task as Task;
-    this.#context.send(sources[at] as number, MessageType.FetchSnapshot, encodeFetchSnapshot({ seqno, offset, length: this.#chunkBytes }));
+  private send(seqno: number, offset: number): void {
+    const { sources, at } = this.task as Task;
+    this.context.send(sources[at] as number, MessageType.FetchSnapshot, encodeFetchSnapshot({ seqno, offset, length: this.chunkBytes }));
   }
 
   /** After several requests without an answer the next source is asked. */
-  #gaveUp(nowUs: number): boolean {
-    if (++this.#unanswered <= TriesPerSource) return false;
-    this.#nextSource(nowUs);
+  private gaveUp(nowUs: number): boolean {
+    if (++this.unanswered <= TriesPerSource) return false;
+    this.nextSource(nowUs);
     return true;
   }
 
-  #nextSource(nowUs: number): void {
-    const task = this.#task as Task;
+  private nextSource(nowUs: number): void {
+    const task = this.task as Task;
     task.at = (task.at + 1) % task.sources.length;
-    this.#unanswered = 0;
-    const partial = this.#partial;
+    this.unanswered = 0;
+    const partial = this.partial;
     if (partial) {
       // Session tables of one digest may differ in bytes: only one source's may be used.
-      const firstOfSessions = Math.floor(partial.header.machineBytes / this.#chunkBytes);
+      const firstOfSessions = Math.floor(partial.header.machineBytes / this.chunkBytes);
       for (let index = 0; index < partial.chunks.length; index++) {
         if (partial.chunks[index] === true && index < firstOfSessions) continue;
         if (partial.chunks[index] === true) partial.missing++;
@@ -218,22 +218,22 @@ export class SnapshotFetch {
       }
       partial.cursor = 0;
     }
-    this.#nextUs = nowUs + this.#context.resendUs;
+    this.nextUs = nowUs + this.context.resendUs;
   }
 
-  #complete(nowUs: number, partial: Partial): void {
-    this.#partial = undefined;
-    this.#nextUs = Never;
+  private complete(nowUs: number, partial: Partial): void {
+    this.partial = undefined;
+    this.nextUs = Never;
     const { seqno, position, digest, machineBytes } = partial.header;
     const machine = partial.content.subarray(0, machineBytes);
     const snapshot = { seqno, position, digest, machine, sessions: partial.content.subarray(machineBytes) };
-    this.#checking = snapshot;
-    const valid = this.#context.data.verify(snapshot);
+    this.checking = snapshot;
+    const valid = this.context.data.verify(snapshot);
     if (valid !== undefined) this.onVerified(nowUs, snapshot, valid);
   }
 
-  #finish(nowUs: number, snapshot: Snapshot): void {
-    const { done } = this.#task as Task;
+  private finish(nowUs: number, snapshot: Snapshot): void {
+    const { done } = this.task as Task;
     this.stop();
     done(nowUs, snapshot);
   }

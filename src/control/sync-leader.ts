@@ -17,153 +17,153 @@ const CalmAfterUs = 1_000_000;
 const CalmFactor = 5;
 
 export class SyncLeader {
-  readonly #context: Context;
-  readonly #host: SyncHost;
+  private readonly context: Context;
+  private readonly host: SyncHost;
   periodUs: number;
   /** Per replica, the highest seqno at which its log equalled the own one in this view. */
-  readonly #matched: number[];
-  #syncedTo = 0;
-  #syncedUs = 0;
+  private readonly matched: number[];
+  private syncedTo = 0;
+  private syncedUs = 0;
   /** When the first entry behind the last SYNC was seen. */
-  #uncoveredUs = Number.POSITIVE_INFINITY;
-  #committedUs = 0;
-  #enteredUs = 0;
-  #probeUs = Number.POSITIVE_INFINITY;
-  #probeIntervalUs = 0;
+  private uncoveredUs = Number.POSITIVE_INFINITY;
+  private committedUs = 0;
+  private enteredUs = 0;
+  private probeUs = Number.POSITIVE_INFINITY;
+  private probeIntervalUs = 0;
 
   constructor(context: Context, host: SyncHost) {
-    this.#context = context;
-    this.#host = host;
+    this.context = context;
+    this.host = host;
     this.periodUs = context.syncMaxUs;
-    this.#matched = new Array(context.n).fill(0);
+    this.matched = new Array(context.n).fill(0);
   }
 
   reset(nowUs: number): void {
-    this.#matched.fill(0);
-    this.#syncedTo = this.#context.data.committed;
-    this.#syncedUs = nowUs;
-    this.#enteredUs = nowUs;
-    this.#uncoveredUs = Number.POSITIVE_INFINITY;
-    this.#probeUs = Number.POSITIVE_INFINITY;
+    this.matched.fill(0);
+    this.syncedTo = this.context.data.committed;
+    this.syncedUs = nowUs;
+    this.enteredUs = nowUs;
+    this.uncoveredUs = Number.POSITIVE_INFINITY;
+    this.probeUs = Number.POSITIVE_INFINITY;
   }
 
   onProgress(nowUs: number): void {
-    const { data } = this.#context;
-    if (this.#context.superquorum === 1 && data.logEnd > data.committed) this.#commit(nowUs, data.logEnd);
-    if (data.logEnd <= this.#syncedTo) return;
-    if (this.#uncoveredUs === Number.POSITIVE_INFINITY) this.#uncoveredUs = nowUs;
-    if (data.logEnd - this.#syncedTo >= this.#context.syncEvery) this.syncNow(nowUs);
+    const { data } = this.context;
+    if (this.context.superquorum === 1 && data.logEnd > data.committed) this.commit(nowUs, data.logEnd);
+    if (data.logEnd <= this.syncedTo) return;
+    if (this.uncoveredUs === Number.POSITIVE_INFINITY) this.uncoveredUs = nowUs;
+    if (data.logEnd - this.syncedTo >= this.context.syncEvery) this.syncNow(nowUs);
   }
 
   get progressSeqno(): number {
-    const { data, superquorum, syncEvery } = this.#context;
-    if (superquorum === 1 || this.#uncoveredUs === Number.POSITIVE_INFINITY) return data.logEnd + 1;
-    return Math.max(this.#syncedTo + syncEvery, data.logEnd + 1);
+    const { data, superquorum, syncEvery } = this.context;
+    if (superquorum === 1 || this.uncoveredUs === Number.POSITIVE_INFINITY) return data.logEnd + 1;
+    return Math.max(this.syncedTo + syncEvery, data.logEnd + 1);
   }
 
   /** A SYNC for the whole log, if any of it is uncommitted. */
   syncNow(nowUs: number): void {
-    const { data } = this.#context;
+    const { data } = this.context;
     if (data.committed >= data.logEnd) return;
-    const entries = data.logEnd - this.#syncedTo;
-    if (entries > BusyEntries) this.periodUs = Math.max(this.#shortestUs(nowUs), this.periodUs / 2);
-    else if (entries > 0 && entries < CalmEntries) this.periodUs = Math.min(this.#context.syncMaxUs, this.periodUs * 2);
-    this.#syncedTo = data.logEnd;
-    this.#syncedUs = nowUs;
-    this.#uncoveredUs = Number.POSITIVE_INFINITY;
-    this.#context.broadcast(MessageType.Sync, encodeSync({ view: data.view, seqno: data.logEnd }));
+    const entries = data.logEnd - this.syncedTo;
+    if (entries > BusyEntries) this.periodUs = Math.max(this.shortestUs(nowUs), this.periodUs / 2);
+    else if (entries > 0 && entries < CalmEntries) this.periodUs = Math.min(this.context.syncMaxUs, this.periodUs * 2);
+    this.syncedTo = data.logEnd;
+    this.syncedUs = nowUs;
+    this.uncoveredUs = Number.POSITIVE_INFINITY;
+    this.context.broadcast(MessageType.Sync, encodeSync({ view: data.view, seqno: data.logEnd }));
     data.count("syncs");
   }
 
   /** A replica says that its log has this hash at this seqno (SYNC-REPLY, or IN-VIEW for the log a view started with). */
   onReply(nowUs: number, from: number, message: PositionMessage): void {
-    const { data } = this.#context;
+    const { data } = this.context;
     if (message.seqno > data.logEnd) return;
     // What is forgotten here is committed; another hash there has been judged before.
     const known = message.seqno >= data.logBase;
-    if (known && this.#context.guard(Guard.CommitHash) && !equalBytes(message.hash, data.hashAt(message.seqno))) {
-      this.#host.reconcile(nowUs, `replica ${from} has another log at ${message.seqno}`);
+    if (known && this.context.guard(Guard.CommitHash) && !equalBytes(message.hash, data.hashAt(message.seqno))) {
+      this.host.reconcile(nowUs, `replica ${from} has another log at ${message.seqno}`);
       return;
     }
-    this.#matched[from] = Math.max(this.#matched[from] as number, message.seqno);
-    const seqno = this.#superquorumSeqno();
-    if (seqno > data.committed) this.#commit(nowUs, seqno);
-    else if (message.seqno <= data.committed && nowUs - this.#committedUs >= this.#context.resendUs / 2) this.tellCommitted(from);
+    this.matched[from] = Math.max(this.matched[from] as number, message.seqno);
+    const seqno = this.superquorumSeqno();
+    if (seqno > data.committed) this.commit(nowUs, seqno);
+    else if (message.seqno <= data.committed && nowUs - this.committedUs >= this.context.resendUs / 2) this.tellCommitted(from);
   }
 
   /** The COMMIT a replica seems to have missed. */
   tellCommitted(to: number): void {
-    const { data } = this.#context;
-    if (data.committed > 0) this.#context.send(to, MessageType.Commit, this.#commitBody());
+    const { data } = this.context;
+    if (data.committed > 0) this.context.send(to, MessageType.Commit, this.commitBody());
   }
 
   /** Tells the others what was committed by other means than a SYNC. */
   announceCommit(nowUs: number): void {
-    this.#committedUs = nowUs;
-    this.#probeIntervalUs = 2 * this.#context.syncMaxUs;
-    this.#probeUs = nowUs + this.#probeIntervalUs;
-    this.#context.broadcast(MessageType.Commit, this.#commitBody());
+    this.committedUs = nowUs;
+    this.probeIntervalUs = 2 * this.context.syncMaxUs;
+    this.probeUs = nowUs + this.probeIntervalUs;
+    this.context.broadcast(MessageType.Commit, this.commitBody());
   }
 
   onTimer(nowUs: number): void {
-    if (nowUs >= this.#syncDueUs()) this.syncNow(nowUs);
-    if (nowUs >= this.#probeDueUs()) this.#probe(nowUs);
+    if (nowUs >= this.syncDueUs()) this.syncNow(nowUs);
+    if (nowUs >= this.probeDueUs()) this.probe(nowUs);
   }
 
   get deadlineUs(): number {
-    return Math.min(this.#syncDueUs(), this.#probeDueUs());
+    return Math.min(this.syncDueUs(), this.probeDueUs());
   }
 
-  #commitBody(): Uint8Array {
-    const { data } = this.#context;
+  private commitBody(): Uint8Array {
+    const { data } = this.context;
     return encodePosition({ view: data.view, seqno: data.committed, hash: data.hashAt(data.committed) });
   }
 
-  #commit(nowUs: number, seqno: number): void {
-    this.#context.data.commitTo(seqno);
-    this.#host.committed(nowUs);
+  private commit(nowUs: number, seqno: number): void {
+    this.context.data.commitTo(seqno);
+    this.host.committed(nowUs);
     this.announceCommit(nowUs);
   }
 
   /** The highest seqno that a superquorum, this replica included, is known to share. */
-  #superquorumSeqno(): number {
-    this.#matched[this.#context.replica] = this.#context.data.logEnd;
-    return [...this.#matched].sort((a, b) => b - a)[this.#context.superquorum - 1] as number;
+  private superquorumSeqno(): number {
+    this.matched[this.context.replica] = this.context.data.logEnd;
+    return [...this.matched].sort((a, b) => b - a)[this.context.superquorum - 1] as number;
   }
 
-  #syncDueUs(): number {
-    const { data } = this.#context;
+  private syncDueUs(): number {
+    const { data } = this.context;
     if (data.committed >= data.logEnd) return Number.POSITIVE_INFINITY;
     // Half a period for the wait, half for the round trip. What was covered by a SYNC and is still uncommitted is asked for again.
-    const resendUs = data.committed < this.#syncedTo ? this.#syncedUs + this.#context.resendUs : Number.POSITIVE_INFINITY;
-    return Math.min(this.#uncoveredUs + this.periodUs / 2, resendUs);
+    const resendUs = data.committed < this.syncedTo ? this.syncedUs + this.context.resendUs : Number.POSITIVE_INFINITY;
+    return Math.min(this.uncoveredUs + this.periodUs / 2, resendUs);
   }
 
   /**
    * A short period keeps the speculative suffix short, since its length is what a reconciliation costs; it costs the leader a tenth of
    * its time. So it goes down all the way only while reconciliations happen.
    */
-  #shortestUs(nowUs: number): number {
-    const { syncMinUs, syncMaxUs } = this.#context;
-    return nowUs - this.#enteredUs < CalmAfterUs ? syncMinUs : Math.min(syncMaxUs, CalmFactor * syncMinUs);
+  private shortestUs(nowUs: number): number {
+    const { syncMinUs, syncMaxUs } = this.context;
+    return nowUs - this.enteredUs < CalmAfterUs ? syncMinUs : Math.min(syncMaxUs, CalmFactor * syncMinUs);
   }
 
-  #lags(replica: number): boolean {
-    return replica !== this.#context.replica && (this.#matched[replica] as number) < this.#context.data.committed;
+  private lags(replica: number): boolean {
+    return replica !== this.context.replica && (this.matched[replica] as number) < this.context.data.committed;
   }
 
   /** A replica outside the superquorum may have missed the last entries, or the view; in a quiet group nothing else would tell it. */
-  #probeDueUs(): number {
-    return this.#matched.some((_, replica) => this.#lags(replica)) ? this.#probeUs : Number.POSITIVE_INFINITY;
+  private probeDueUs(): number {
+    return this.matched.some((_, replica) => this.lags(replica)) ? this.probeUs : Number.POSITIVE_INFINITY;
   }
 
-  #probe(nowUs: number): void {
-    const { data } = this.#context;
+  private probe(nowUs: number): void {
+    const { data } = this.context;
     const body = encodeSync({ view: data.view, seqno: data.committed });
-    this.#matched.forEach((_, replica) => {
-      if (this.#lags(replica)) this.#context.send(replica, MessageType.Sync, body);
+    this.matched.forEach((_, replica) => {
+      if (this.lags(replica)) this.context.send(replica, MessageType.Sync, body);
     });
-    this.#probeIntervalUs = Math.min(LongestProbeUs, this.#probeIntervalUs * 2);
-    this.#probeUs = nowUs + this.#probeIntervalUs;
+    this.probeIntervalUs = Math.min(LongestProbeUs, this.probeIntervalUs * 2);
+    this.probeUs = nowUs + this.probeIntervalUs;
   }
 }

@@ -19,64 +19,64 @@ export interface ViewStart {
 
 /** Hands out the START-VIEW of the view this replica is NORMAL in. */
 export class ViewStarts {
-  readonly #context: Context;
-  #current: ViewStart | undefined;
-  #body: Uint8Array | undefined;
-  /** The log's base when #body was made. */
-  #bodyBase = 0;
-  #installedUs = 0;
-  readonly #sentUs: number[];
+  private readonly context: Context;
+  private newest: ViewStart | undefined;
+  private body: Uint8Array | undefined;
+  /** The log's base when body was made. */
+  private bodyBase = 0;
+  private installedUs = 0;
+  private readonly sentUs: number[];
 
   constructor(context: Context) {
-    this.#context = context;
-    this.#sentUs = new Array(context.n).fill(Number.NEGATIVE_INFINITY);
+    this.context = context;
+    this.sentUs = new Array(context.n).fill(Number.NEGATIVE_INFINITY);
   }
 
   /** undefined before the first reconciliation: view 0 starts with an empty log. */
   get current(): ViewStart | undefined {
-    return this.#current;
+    return this.newest;
   }
 
   installed(nowUs: number, start: ViewStart): void {
-    this.#current = start;
-    this.#body = undefined;
-    this.#installedUs = nowUs;
+    this.newest = start;
+    this.body = undefined;
+    this.installedUs = nowUs;
   }
 
   sendToAll(nowUs: number): void {
-    const body = this.#encode();
+    const body = this.encode();
     if (!body) return;
-    this.#sentUs.fill(nowUs);
-    this.#context.broadcast(MessageType.StartView, body);
+    this.sentUs.fill(nowUs);
+    this.context.broadcast(MessageType.StartView, body);
   }
 
   /** Helps a replica that is behind, at most once per resend period. */
   sendTo(nowUs: number, to: number): void {
-    const body = this.#encode();
-    if (!body || nowUs - (this.#sentUs[to] as number) < this.#context.resendUs) return;
-    this.#sentUs[to] = nowUs;
-    this.#context.send(to, MessageType.StartView, body);
+    const body = this.encode();
+    if (!body || nowUs - (this.sentUs[to] as number) < this.context.resendUs) return;
+    this.sentUs[to] = nowUs;
+    this.context.send(to, MessageType.StartView, body);
   }
 
   /** Somebody still reconciles for a view that this replica is in, or past: the leader helps, the others if it seems to fail to. */
   help(nowUs: number, to: number, view: number): void {
-    const { leads, data, resendUs } = this.#context;
-    if (leads || view < data.view || nowUs - this.#installedUs > 3 * resendUs) this.sendTo(nowUs, to);
+    const { leads, data, resendUs } = this.context;
+    if (leads || view < data.view || nowUs - this.installedUs > 3 * resendUs) this.sendTo(nowUs, to);
   }
 
-  #encode(): Uint8Array | undefined {
-    const start = this.#current;
-    if (!start || start.view !== this.#context.data.view) return undefined;
-    const { data, maxRows } = this.#context;
-    if (!this.#body || this.#bodyBase !== data.logBase) {
+  private encode(): Uint8Array | undefined {
+    const start = this.newest;
+    if (!start || start.view !== this.context.data.view) return undefined;
+    const { data, maxRows } = this.context;
+    if (!this.body || this.bodyBase !== data.logBase) {
       const { logBase } = data;
       const base = Math.max(start.base, Math.min(logBase, start.end));
       const known = base === start.base ? start.baseHash : base === start.end ? start.endHash : data.hashAt(base);
       const to = Math.min(start.end, base + maxRows);
       const rows = to > base ? data.suffixRows(base + 1, to) : new Uint8Array(0);
-      this.#body = encodeStartView({ ...start, logBase, base, baseHash: known, rows });
-      this.#bodyBase = logBase;
+      this.body = encodeStartView({ ...start, logBase, base, baseHash: known, rows });
+      this.bodyBase = logBase;
     }
-    return this.#body;
+    return this.body;
   }
 }

@@ -11,7 +11,7 @@ import type { DataPlane } from "./data-plane.js";
 import { Heartbeats } from "./heartbeat.js";
 import { Installer } from "./install.js";
 import { LeaderView } from "./leader-view.js";
-import { MaxReplicas } from "./messages.js";
+import { type FetchReplyMessage, MaxReplicas } from "./messages.js";
 import { ModePolicy } from "./mode.js";
 import { Receiver } from "./receiver.js";
 import { Reconciliation } from "./reconcile.js";
@@ -167,6 +167,14 @@ export class ControlPlane {
   /** The answer to DataPlane.verify, where that one put it off. */
   onVerified(nowUs: number, snapshot: Snapshot, valid: boolean): void {
     this.enterOrPostpone(nowUs, (atUs) => this.snapshots.onVerified(atUs, snapshot, valid));
+  }
+
+  /** What DataPlane.hashLater put off: the message, now with its records' hashes. */
+  onHashed(nowUs: number, from: number, message: FetchReplyMessage): void {
+    this.enterOrPostpone(nowUs, (atUs) => {
+      if (this.recovers) this.recovery.onFetchReply(atUs, from, message);
+      else if (this.runs) this.receiver.onFetchReply(atUs, from, message);
+    });
   }
 
   /** A client misses the commit of the entry at `seqno` (0: of a request that is not in the log). */

@@ -151,6 +151,7 @@ export class Installer {
     const running = this.installation;
     if (!running?.log || running.message.view !== message.view || from !== running.source) return true;
     running.unanswered = 0;
+    if (running.log.hashesLater(from, message)) return true;
     const fits =
       message.what === FetchWhat.Rows ? running.log.addRows(message.from, message.rows) : running.log.addRecords(message.records);
     if (fits) this.advance(nowUs);

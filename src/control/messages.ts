@@ -81,10 +81,13 @@ export interface FetchMessage {
 export interface FetchedRecord {
   seqno: number;
   record: Uint8Array;
+  /** Not on the wire: the record's summary hash behind an entry with the hash `previous`, computed on another thread. */
+  chained?: { previous: Uint8Array; hash: Uint8Array };
 }
 export type FetchReplyMessage =
   | { view: number; what: typeof FetchWhat.Rows; from: number; rows: Uint8Array }
-  | { view: number; what: typeof FetchWhat.Records; records: FetchedRecord[] };
+  /** `hashed`: it has been to the other threads, and is not to go there again. */
+  | { view: number; what: typeof FetchWhat.Records; records: FetchedRecord[]; hashed?: boolean };
 
 export function encodeSync(m: SyncMessage): Uint8Array {
   return new Writer(16).u64(m.view).u64(m.seqno).done();

@@ -5,7 +5,7 @@
 import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
 import { RecordPool, recordOf } from "./log-rows.js";
-import { encodeFetch, type FetchReplyMessage, FetchWhat } from "./messages.js";
+import { encodeFetch, type FetchReplyMessage, FetchWhat, HashBytes } from "./messages.js";
 import type { RecoveryAnswerMessage } from "./recovery-messages.js";
 import { RemoteLog } from "./remote-log.js";
 import type { Snapshot } from "./snapshot.js";
@@ -86,6 +86,7 @@ export class Prefetch {
     const log = this.log;
     if (!log || from !== this.source || message.view !== this.answer?.view) return true;
     this.unanswered = 0;
+    if (log.hashesLater(from, message)) return true;
     const fits = message.what === FetchWhat.Rows ? log.addRows(message.from, message.rows) : log.addRecords(message.records);
     if (fits) this.fetchUs = Math.min(this.fetchUs, nowUs + PaceUs);
     return fits;
@@ -144,7 +145,16 @@ export class Prefetch {
     }
     this.log = undefined;
     const { data } = this.context;
-    if (!data.appendCommitted(log.rows.map((row) => recordOf(data, row)))) {
+    const hashes = new Uint8Array(log.rows.length * HashBytes);
+    log.rows.forEach((row, index) => {
+      hashes.set(row.hash, index * HashBytes);
+    });
+    if (
+      !data.appendCommitted(
+        log.rows.map((row) => recordOf(data, row)),
+        hashes,
+      )
+    ) {
       this.host.fail(`the log has no room for what is committed up to ${answer.committed}`);
       return;
     }

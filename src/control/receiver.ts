@@ -256,7 +256,8 @@ export class Receiver {
     return true;
   }
 
-  private onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
+  /** False: malformed, or records that do not belong to the log. */
+  onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
     if (!message) return false;
     const merged = this.data.status === ReplicaStatus.Normal && this.context.guard(Guard.MergeOnce);
     if (message.view !== this.data.view || merged) return true;

@@ -122,6 +122,7 @@ export class Reconciliation {
   onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
     const member = this.members.get(from);
     if (message.view !== this.view || !member?.log || member.complete) return true;
+    if (member.log.hashesLater(from, message)) return true;
     const fits = message.what === FetchWhat.Rows ? member.log.addRows(message.from, message.rows) : member.log.addRecords(message.records);
     if (fits) this.advance(nowUs, from, member);
     return fits;

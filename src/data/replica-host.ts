@@ -154,7 +154,8 @@ export class ReplicaHost {
         onCheckpoint: (snapshot) => this.#onCheckpoint(snapshot),
         onCheckpointRefused: (seqno, error) => this.#onEvent({ type: "checkpoint-refused", replica: id, seqno, error }),
         onRestored: (snapshot) => this.#onEvent({ type: "restored", replica: id, seqno: snapshot.seqno, bytes: bytesOf(snapshot) }),
-        onVerified: (snapshot, valid) => this.#onVerified(snapshot, valid),
+        onVerified: (snapshot, valid) => this.#goOn((nowUs) => (this.#takeOver ?? this.control).onVerified(nowUs, snapshot, valid)),
+        onHashed: (from, message) => this.#goOn((nowUs) => this.control.onHashed(nowUs, from, message)),
         onEvent: (event) => this.#onControlEvent(event),
         onFail: (message) => this.#fail(message),
       },
@@ -449,10 +450,10 @@ export class ReplicaHost {
     this.#arm();
   }
 
-  #onVerified(snapshot: Snapshot, valid: boolean): void {
+  /** Goes on with what was done on another thread meanwhile. */
+  #goOn(action: (nowUs: number) => void): void {
     if (this.#stopped()) return;
-    if (this.#takeOver) this.#takeOver.onVerified(this.engine.nowUs(), snapshot, valid);
-    else this.control.onVerified(this.engine.nowUs(), snapshot, valid);
+    action(this.engine.nowUs());
     this.engine.flush();
     this.#arm();
   }

@@ -224,6 +224,9 @@ export class FakeDataPlane implements DataPlane {
     this.commitTo(this.logEnd);
     return true;
   }
+  hashLater(): boolean {
+    return false;
+  }
   verify(snapshot: Snapshot): boolean | undefined {
     const valid = hex(digestOf(snapshot)) === hex(snapshot.digest);
     if (!this.verifiesLater) return valid;

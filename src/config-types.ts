@@ -12,10 +12,15 @@ export interface Cluster {
   clientKey: { id: Uint8Array; key: Uint8Array } | undefined;
   sealed: boolean;
   datagramBytes: number;
+  protocol: ClusterProtocol;
+  /** Of the protocol "speculative"; without meaning in the others. */
   mode: ClusterMode;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }
+
+/** How operations are ordered and committed: src/config/protocols.ts. */
+export type ClusterProtocol = "speculative" | "paxos" | "paxos-batching" | "fast-paxos" | "unreplicated";
 
 /** How views order operations; "adaptive" begins speculatively and follows the network. */
 export type ClusterMode = "adaptive" | "speculative" | "leader";
@@ -33,7 +38,7 @@ export interface ClusterLimits {
   logEntries: number; // default 512 Ki
   logBytes: number; // default 256 MiB (virtual until touched)
   checkpointEvery: number; // entries between two checkpoints: default logEntries / 8, up to 64 Ki
-  prepareBatch: number; // operations of one PREPARE: default 64
+  prepareBatch: number; // operations of one PREPARE: default 64; the protocol "paxos" has 1
   clockSkewMs: number; // default 500
   queue: number; // operations waiting in a client beyond its window: default 1024
 }

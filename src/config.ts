@@ -51,6 +51,7 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
     secret: undefined,
     clientKey: undefined,
     sealed: spec.security === "sealed",
+    protocol: spec.protocol,
     mode: spec.mode,
     datagramBytes: spec.datagramBytes === "auto" ? (addresses.loopback ? loopbackDatagramBytes : networkDatagramBytes) : spec.datagramBytes,
     limits: spec.limits,

@@ -4,7 +4,7 @@ import type { ErrorCode } from "./errors.js";
 
 export const statusNames = ["recovery", "normal", "reconciliation", "closed"] as const;
 export type StatusName = (typeof statusNames)[number];
-export const modeNames = ["speculative", "leader"] as const;
+export const modeNames = ["speculative", "leader", "fast"] as const;
 export type ModeName = (typeof modeNames)[number];
 
 /** The monotone words of a replica, read without asking it. Seqnos count log entries from 1. */

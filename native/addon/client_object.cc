@@ -34,6 +34,7 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     c.multicastInterface = o.interfaceAddress("multicastInterface");
     c.sealed = o.boolean("sealed", true);
     c.ordered = o.boolean("ordered", false);
+    c.toLeader = o.boolean("toLeader", false);
     c.datagramBytes = static_cast<uint32_t>(o.number("datagramBytes", 1400));
     c.maxOperationBytes = static_cast<uint32_t>(o.number("maxOperationBytes", 1 << 20));
     c.window = static_cast<uint32_t>(o.number("window", 64));

@@ -41,7 +41,9 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     c.maxClockSkewMs = static_cast<uint32_t>(o.number("maxClockSkewMs", 500));
     c.checkpointEvery = static_cast<uint64_t>(o.number("checkpointEvery", 0));
     c.prepareBatch = static_cast<uint32_t>(o.number("prepareBatch", 64));
-    c.firstMode = o.number("mode", 0) == 1 ? Mode::Leader : Mode::Speculative;
+    const auto mode = static_cast<uint32_t>(o.number("mode", 0));
+    if (mode >= kModes) o.wrong("mode");
+    c.firstMode = static_cast<Mode>(mode);
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
     protocol::ReplicaRegion r;
     size_t bytes = 0;

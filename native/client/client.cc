@@ -87,6 +87,7 @@ void Client::greet() {
 void Client::onWelcome(const Opened& frame) {
   if (frame.body.size() < wire::kWelcomeBytes || std::memcmp(frame.body.data(), nonce_, sizeof nonce_) != 0 || frame.sender >= n_) return;
   region_.status[kWelcomes] += 1;
+  view_ = std::max(view_, wire::load<uint64_t>(frame.body.data() + 32));
   lastHeardUs_ = nowUs();
   LifeId life;
   std::memcpy(life.data(), frame.body.data() + 16, life.size());
@@ -211,7 +212,8 @@ bool Client::flush(uint32_t count) {
 void Client::transmit(Request* const* requests, size_t count, uint8_t flags, uint8_t attempt, bool direct) {
   const fabric::Address* to = config_.replicas.data();
   size_t addresses = n_;
-  if (config_.target.family && !direct) { to = &config_.target; addresses = 1; }
+  if (config_.toLeader && attempt == 0) { to += view_ % n_; addresses = 1; }
+  else if (config_.target.family && !direct) { to = &config_.target; addresses = 1; }
   const size_t room = channels_.maxBody();
   for (size_t i = 0; i < count;) {
     size_t bytes = wire::kRequestBodyBytes;

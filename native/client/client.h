@@ -23,6 +23,7 @@ struct ClientConfig {
   fabric::Address target;               // multicast group or relay; family 0: every replica by unicast
   fabric::Address bind, multicastInterface;
   bool sealed = true, ordered = false;
+  bool toLeader = false;                // a request's first try goes to the leader alone
   uint32_t datagramBytes = 1400, maxOperationBytes = 1u << 20, window = 64;
   uint32_t minRetryMs = 5, maxRetryMs = 500;
   uint32_t guardsOff = 0;
@@ -153,6 +154,7 @@ class Client final : public fabric::Receiver {
 
   ClientState state_ = ClientState::Hello;
   uint64_t session_ = 0;
+  uint64_t view_ = 0;                     // the newest heard of
   uint8_t nonce_[16] = {};
   LifeId life_{};                         // that of the cluster; zero until it is known
   uint32_t epoch_ = 0;

@@ -50,7 +50,8 @@ void Client::onReplies(const Opened& frame) {
   }
   const uint16_t count = wire::load<uint16_t>(rest.data() + 6);
   const uint64_t view = wire::load<uint64_t>(rest.data() + 8);
-  region_.status[kClientView] = std::max(region_.status[kClientView], static_cast<double>(view));
+  view_ = std::max(view_, view);
+  region_.status[kClientView] = static_cast<double>(view_);
   lastHeardUs_ = nowUs();
   rest = rest.subspan(wire::kReplyBodyBytes);
   for (uint16_t i = 0; i < count; i++) {

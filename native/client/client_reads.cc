@@ -91,7 +91,7 @@ void Client::emitReads(uint32_t to, uint64_t key, bool direct) {
 
 void Client::onReadReplies(const Opened& frame) {
   Bytes rest = frame.body;
-  if (rest.size() < wire::kReplyBodyBytes || frame.sender >= n_ || rest[4] > static_cast<uint8_t>(Mode::Leader)) {
+  if (rest.size() < wire::kReplyBodyBytes || frame.sender >= n_ || rest[4] >= kModes) {
     region_.status[kClientDropBase + static_cast<uint32_t>(DropReason::BadBody)] += 1;
     return;
   }
@@ -150,7 +150,7 @@ void Client::judgeRead(Read& r) {
       if ((r.voters >> k & 1) && a.epoch == b.epoch && a.view == b.view && a.mode == b.mode && a.seqno == b.seqno && a.status == b.status &&
           std::memcmp(a.hash, b.hash, kReplyHashBytes) == 0) group |= 1u << k;
     }
-    const uint32_t equal = static_cast<uint32_t>(__builtin_popcount(group)), needed = a.mode == Mode::Leader ? majority(n_) : readQuorum_;
+    const uint32_t equal = static_cast<uint32_t>(__builtin_popcount(group)), needed = a.mode != Mode::Speculative ? majority(n_) : readQuorum_;
     hopeful |= equal + silent >= needed;
     if (equal < needed) continue;
     if (!(r.full & group)) {                    // agreed, but nobody of them has sent the result: the next try chooses another one

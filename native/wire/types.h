@@ -24,7 +24,8 @@ constexpr uint32_t superquorum(uint32_t n) { const uint32_t f = (n - 1) / 2; ret
 static_assert(superquorum(3) == 3 && superquorum(5) == 4 && superquorum(7) == 6 && superquorum(9) == 7);
 
 enum class Status : uint8_t { Recovery = 0, Normal = 1, Reconciliation = 2, Closed = 3 };
-enum class Mode : uint8_t { Speculative = 0, Leader = 1 };
+enum class Mode : uint8_t { Speculative = 0, Leader = 1, Fast = 2 };
+constexpr uint8_t kModes = 3;
 
 enum class MessageType : uint8_t {
   // client to replica

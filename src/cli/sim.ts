@@ -1,4 +1,5 @@
 import { Presets, SingleBar } from "cli-progress";
+import { protocolNames } from "../config/protocols.js";
 import { SquallError } from "../errors.js";
 import { type RunOptions, runSimulations } from "../sim/run.js";
 import { jsonOption, type Register, wholeNumber } from "./arguments.js";
@@ -6,6 +7,7 @@ import { jsonOption, type Register, wholeNumber } from "./arguments.js";
 interface Options {
   seed?: number;
   seeds?: number;
+  protocol?: string;
   replicas?: string;
   clients?: number;
   ops?: number;
@@ -24,7 +26,8 @@ export const registerSim: Register = (program) => {
     .description("simulate whole clusters on virtual time under faults, and check that they are linearizable and converge")
     .option("--seed <number>", "first seed (default: 1)", wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option("--seeds <number>", "how many, counting up (default: 1)", wholeNumber(1, 1e9))
-    .option("--replicas <number>", "3, 5 or 7; several, separated by commas, take turns (default: 3)")
+    .option("--protocol <name>", `${protocolNames.join(", ")} (default: speculative)`)
+    .option("--replicas <number>", "3, 5 or 7; several, separated by commas, take turns (default: 3; unreplicated: 1)")
     .option("--clients <number>", "clients of each cluster (default: 4)", wholeNumber(1, 256))
     .option("--ops <number>", "operations of each seed (default: 2000)", wholeNumber(1, 10_000_000))
     .option("--faults <profile>", "none, light, default, harsh, mutation, crash or reads (default: default)")

@@ -1,9 +1,10 @@
 /** The cluster file's content against the published schema; the schema is also where defaults come from. */
 import { readFileSync } from "node:fs";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
-import type { ClusterLimits, ClusterMode, ClusterTiming } from "../config-types.js";
+import type { ClusterLimits, ClusterMode, ClusterProtocol, ClusterTiming } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import { describeValue, suggestName } from "../options.js";
+import { protocolProblem } from "./protocols.js";
 
 /** A cluster file as written by hand: what has a default may be left out. */
 export interface ClusterFile {
@@ -19,6 +20,7 @@ export interface ClusterFile {
   secretFile?: string;
   security?: "sealed" | "unsealed-for-benchmarks";
   datagramBytes?: "auto" | number;
+  protocol?: ClusterProtocol;
   mode?: ClusterMode;
   limits?: Partial<ClusterLimits>;
   timing?: Partial<ClusterTiming>;
@@ -34,6 +36,7 @@ export interface CheckedClusterFile extends ClusterFile {
   network: NonNullable<ClusterFile["network"]> & { design: "unicast" | "multicast" | "serialized" };
   security: "sealed" | "unsealed-for-benchmarks";
   datagramBytes: "auto" | number;
+  protocol: ClusterProtocol;
   mode: ClusterMode;
   limits: ClusterLimits;
   timing: ClusterTiming;
@@ -56,12 +59,15 @@ function validator(): ValidateFunction {
 
 /** Checks parsed JSON and fills defaults in (in place). Throws CLUSTER_FILE_INVALID, naming `label`, the key and what to do. */
 export function validateClusterFile(content: unknown, label: string): CheckedClusterFile {
+  const given = givenKeys(content);
   const validate = validator();
   if (!validate(content)) throw invalid(label, explain(validate.errors?.[0]));
   const spec = content as CheckedClusterFile;
   if (!replicaCounts.includes(spec.replicas.length)) {
     throw invalid(label, `"replicas" must list 3, 5, 7 or 9 replicas (or 1); it lists ${spec.replicas.length}.`);
   }
+  const problem = protocolProblem(spec.protocol, spec.replicas.length, given);
+  if (problem !== undefined) throw invalid(label, problem);
   spec.limits.checkpointEvery ??= Math.min(LongestCheckpointEvery, Math.floor(spec.limits.logEntries / 8));
   if (spec.limits.checkpointEvery > spec.limits.logEntries / 4) {
     throw invalid(
@@ -87,6 +93,12 @@ export function validateClusterFile(content: unknown, label: string): CheckedClu
     taken.add(address);
   }
   return spec;
+}
+
+/** What is in the file itself: the validator fills defaults in. */
+function givenKeys(content: unknown): { mode: boolean; prepareBatch: boolean } {
+  const file = (content ?? {}) as { mode?: unknown; limits?: { prepareBatch?: unknown } | null };
+  return { mode: file.mode !== undefined, prepareBatch: file.limits?.prepareBatch !== undefined };
 }
 
 export function invalid(label: string, problem: string): SquallError {

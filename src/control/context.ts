@@ -1,5 +1,6 @@
 /** What every part of the control plane shares: who we are, the group's size and timing, the data plane, and the guards. */
-import type { ClusterMode, ClusterTiming } from "../config-types.js";
+import type { ModeChoice } from "../config/protocols.js";
+import type { ClusterTiming } from "../config-types.js";
 import { Guard, type MessageType } from "../data/binding.js";
 import type { DataPlane } from "./data-plane.js";
 import type { MergeRules } from "./merge.js";
@@ -13,7 +14,7 @@ export interface ControlPlaneConfig {
   n: number;
   timing: ClusterTiming;
   /** How views order operations. Default "adaptive". */
-  mode?: ClusterMode;
+  mode?: ModeChoice;
   /** Test builds and tuning; see ModeTuning. */
   modeTuning?: Partial<ModeTuning>;
   /** Bit mask of Guard; test builds only. */

@@ -2,7 +2,7 @@
  * Which mode the next view gets (docs/protocols.md, Modes). Pure: what happened to views and what PREPARE-OKs reported come in, one
  * decision comes out. Every replica keeps one, since any may have to lead the next merge; what it needs to remember, all see alike.
  */
-import type { ClusterMode } from "../config-types.js";
+import type { ModeChoice } from "../config/protocols.js";
 import { Mode } from "../data/binding.js";
 
 export interface ModeTuning {
@@ -54,12 +54,14 @@ interface Sample {
   inversions: number;
 }
 
+const fixedModes = { speculative: Mode.Speculative, leader: Mode.Leader, fast: Mode.Fast } as const;
+
 // Until one was measured.
 const AssumedReconciliationUs = 5_000;
 const MaxRemembered = 256;
 
 export class ModePolicy {
-  private readonly configured: ClusterMode;
+  private readonly configured: ModeChoice;
   private readonly superquorum: number;
   private readonly tuning: ModeTuning;
   private mode: Mode | undefined;
@@ -77,7 +79,7 @@ export class ModePolicy {
   private counters: OrderCounters[] = [];
   private sampledUs = 0;
 
-  constructor(configured: ClusterMode, superquorum: number, tuning: Partial<ModeTuning> = {}) {
+  constructor(configured: ModeChoice, superquorum: number, tuning: Partial<ModeTuning> = {}) {
     this.configured = configured;
     this.superquorum = superquorum;
     this.tuning = { ...defaultModeTuning, ...tuning };
@@ -114,7 +116,7 @@ export class ModePolicy {
    * part in this reconciliation and were not recovering; `wanted`: this reconciliation was started to go back to SPECULATIVE.
    */
   choose(nowUs: number, last: Mode, participants: number, wanted: boolean): Mode {
-    if (this.configured !== "adaptive") return this.configured === "leader" ? Mode.Leader : Mode.Speculative;
+    if (this.configured !== "adaptive") return fixedModes[this.configured];
     if (participants < this.superquorum) return Mode.Leader;
     if (last === Mode.Leader) return wanted ? Mode.Speculative : Mode.Leader;
     return this.tooCostly(nowUs) ? Mode.Leader : Mode.Speculative;

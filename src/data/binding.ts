@@ -70,7 +70,7 @@ export const dropReasons = [
 
 export const ReplicaStatus = { Recovery: 0, Normal: 1, Reconciliation: 2, Closed: 3 } as const;
 export type ReplicaStatus = (typeof ReplicaStatus)[keyof typeof ReplicaStatus];
-export const Mode = { Speculative: 0, Leader: 1 } as const;
+export const Mode = { Speculative: 0, Leader: 1, Fast: 2 } as const;
 export type Mode = (typeof Mode)[keyof typeof Mode];
 
 /** Wire types (native/wire/types.h). */
@@ -170,7 +170,7 @@ export interface ReplicaEngineOptions {
   maxClockSkewMs: number;
   /** Entries between checkpoints; 0: the machine has no snapshots, nothing is truncated, and the log fills up. */
   checkpointEvery: number;
-  /** Most operations of one PREPARE. */
+  /** Most operations of one PREPARE; with 1 every operation has its own. */
   prepareBatch: number;
   /** Mode of view 0. */
   mode: Mode;
@@ -346,6 +346,8 @@ export interface ClientEngineOptions {
   maxOperationBytes: number;
   window: number;
   ordered: boolean;
+  /** A request's first try goes to the leader of the newest view heard of, by unicast; later ones where `design` says. */
+  toLeader: boolean;
   minRetryMs: number;
   maxRetryMs: number;
   /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length, 3 RequestFlag. */

@@ -20,6 +20,7 @@ export function configDigest(cluster: Cluster): Buffer {
     cluster.replicas.map((replica) => replica.port),
     cluster.network.design,
     cluster.sealed,
+    cluster.protocol,
     cluster.mode,
     limits.operationBytes,
     limits.window,

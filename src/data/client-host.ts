@@ -3,6 +3,7 @@
  * Synchronous and without I/O of its own, so that the simulator drives it over the loop as the sockets do.
  */
 import { randomBytes } from "node:crypto";
+import { protocolRules } from "../config/protocols.js";
 import type { Cluster } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import {
@@ -129,6 +130,7 @@ export class ClientHost {
           maxOperationBytes: limits.operationBytes,
           window: this.window,
           ordered: options.ordered === true,
+          toLeader: protocolRules(cluster).toLeader,
           minRetryMs: options.minRetryMs ?? 5,
           maxRetryMs: options.maxRetryMs ?? 500,
           requestRows: this.#outbox.requestRows,

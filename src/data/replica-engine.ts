@@ -1,6 +1,7 @@
 /** Opens the native engine of a replica as its cluster configures it. */
+import { protocolRules } from "../config/protocols.js";
 import { SquallError } from "../errors.js";
-import { Mode, type NativeReplicaEngine, type ReplicaUpcalls } from "./binding.js";
+import type { NativeReplicaEngine, ReplicaUpcalls } from "./binding.js";
 import { addressErrorCode, endpointsOf } from "./endpoints.js";
 import type { MachineHost } from "./machine-host.js";
 import type { ReplicaHostOptions } from "./replica-host.js";
@@ -16,6 +17,7 @@ export function openReplicaEngine(
   const { cluster } = options;
   const endpoints = options.endpoints ?? endpointsOf(cluster);
   const { limits } = cluster;
+  const rules = protocolRules(cluster);
   try {
     return new options.binding.ReplicaEngine(
       {
@@ -37,8 +39,8 @@ export function openReplicaEngine(
         logBytes: limits.logBytes,
         maxClockSkewMs: limits.clockSkewMs,
         checkpointEvery: checkpointEvery(options),
-        prepareBatch: limits.prepareBatch,
-        mode: cluster.mode === "leader" ? Mode.Leader : Mode.Speculative,
+        prepareBatch: rules.prepareBatch,
+        mode: rules.firstMode,
         status: words,
         rows: machine.rows,
         arena: machine.arena,

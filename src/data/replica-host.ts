@@ -3,6 +3,7 @@
  * without I/O of its own, so that the simulator drives it over the loop as the sockets do.
  */
 import { createHash } from "node:crypto";
+import { protocolRules } from "../config/protocols.js";
 import type { Cluster } from "../config-types.js";
 import { ControlPlane, type ControlPlaneConfig } from "../control/control-plane.js";
 import type { ControlEvent } from "../control/data-plane.js";
@@ -15,7 +16,6 @@ import { version } from "../version.js";
 import {
   dropReasons,
   MessageType,
-  Mode,
   type NativeAddress,
   type NativeBinding,
   type NativeLoopHub,
@@ -174,7 +174,7 @@ export class ReplicaHost {
       id,
       replicas: (options.endpoints ?? endpointsOf(cluster)).replicas,
       bootId: hex(this.#bootId),
-      firstMode: cluster.mode === "speculative" ? Mode.Speculative : Mode.Leader,
+      firstMode: protocolRules(cluster).epochMode,
       snapshots: checkpointEvery(options) > 0,
       largestBytes: cluster.limits.operationBytes,
       host: {
@@ -338,7 +338,7 @@ export class ReplicaHost {
       n: this.#epochs.replicas.length,
       timing: this.#cluster.timing,
       // LEADER views need the data plane's half of them.
-      mode: this.#cluster.mode,
+      mode: protocolRules(this.#cluster).modes,
       bootId: this.#bootId,
       epoch: this.epoch,
       reconfiguration: (nowUs) => this.#epochs.reconfiguration(nowUs),

@@ -2,7 +2,7 @@
  * A whole cluster on the loop fabric: the shipped replica and client hosts on the ports of one hub, brought to life by the
  * same bootstrap messages as over sockets.
  */
-import type { Cluster, ClusterMode, ClusterTiming } from "../config-types.js";
+import type { Cluster, ClusterMode, ClusterProtocol, ClusterTiming } from "../config-types.js";
 import {
   type ClientEngineOptions,
   ClientState,
@@ -50,6 +50,7 @@ export interface ClusterOptions {
   operations: number;
   timing: ClusterTiming;
   window: number;
+  protocol: ClusterProtocol;
   mode: ClusterMode;
   /** 0: none in a run of this size. */
   checkpointEvery: number;
@@ -293,7 +294,7 @@ function withMisbehaviour(binding: NativeBinding, misbehave: Misbehaviour): Nati
   return Object.create(binding, { ClientEngine: { value: MisbehavingClient } }) as NativeBinding;
 }
 
-function simulatedCluster({ prng, replicas, operations, timing, window, plans, mode, checkpointEvery }: ClusterOptions): Cluster {
+function simulatedCluster({ prng, replicas, operations, timing, window, plans, protocol, mode, checkpointEvery }: ClusterOptions): Cluster {
   const keys = prng.split("keys");
   return {
     file: undefined,
@@ -304,6 +305,7 @@ function simulatedCluster({ prng, replicas, operations, timing, window, plans, m
     clientKey: undefined,
     sealed: true,
     datagramBytes: 1_400,
+    protocol,
     mode,
     limits: {
       operationBytes: 8_192,

@@ -224,8 +224,13 @@ export interface DrawnFaults {
   multicastSkewUs: number;
 }
 
-/** `chaosUs`: how long faults last. */
-export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng, chaosUs: number, replicas: number): DrawnFaults {
+/** `chaosUs`: how long faults last. `replicas`: undefined where the scripts, which know Speculative Paxos alone, do not fit. */
+export function drawFaults(
+  { profile, script: asked }: NamedProfile,
+  prng: Prng,
+  chaosUs: number,
+  replicas: number | undefined,
+): DrawnFaults {
   const drawn = prng.chance(profile.scriptChance) ? prng.pick(scriptNames) : undefined;
   const script = replicas === 3 ? (asked ?? drawn) : undefined;
   const has = () => prng.chance(profile.kindChance) && script === undefined;

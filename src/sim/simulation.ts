@@ -2,6 +2,7 @@
  * One seed: a cluster under a workload and faults (safety phase), then without faults until all agree and serve (liveness
  * phase). The oracles watch throughout; the linearizability checker judges what clients saw.
  */
+import type { ClusterProtocol } from "../config-types.js";
 import { ClientWord, type LoopPath, type NativeBinding, StatusWord } from "../data/binding.js";
 import type { ReplicaEvent } from "../data/events.js";
 import { ClientDriver } from "./client-driver.js";
@@ -23,7 +24,9 @@ export interface SimulationOptions {
   binding: NativeBinding;
   /** An integer in [0, 2^53). */
   seed: number;
-  /** 3, 5 or 7. */
+  /** Default "speculative". */
+  protocol?: ClusterProtocol;
+  /** 3, 5 or 7; 1 if unreplicated. */
   replicas: number;
   clients: number;
   operations: number;
@@ -38,7 +41,7 @@ export interface SimulationOptions {
 
 export interface SimulationResult {
   seed: number;
-  parameters: { replicas: number; clients: number; operations: number; faults: string; drawn: DrawnFaults };
+  parameters: { protocol: ClusterProtocol; replicas: number; clients: number; operations: number; faults: string; drawn: DrawnFaults };
   /** What happened to datagrams, as the hub counted it, and the episodes of the schedule. */
   faultsInjected: Record<string, number>;
   /** Operations of the well-behaved clients. */
@@ -95,15 +98,17 @@ class Simulation {
   private readonly startedAt = performance.now();
   private events = 0;
   private started = false;
+  private readonly protocol: ClusterProtocol;
 
   constructor(private readonly options: SimulationOptions) {
     const { seed, replicas, clients, operations } = options;
+    this.protocol = options.protocol ?? "speculative";
     const prng = new Prng(seed, "simulation");
     const named = profileNamed(options.faults);
     this.profile = named.profile;
     const drawing = prng.split("faults");
     this.chaosUs = Math.round(operations * drawing.spread(...this.profile.paceUs));
-    this.faults = drawFaults(named, drawing, this.chaosUs, replicas);
+    this.faults = drawFaults(named, drawing, this.chaosUs, this.protocol === "speculative" ? replicas : undefined);
     const window = prng.split("window").pick([4, 16, 64]);
     const plans = planClients({
       prng: prng.split("workload"),
@@ -129,6 +134,7 @@ class Simulation {
       operations: planned,
       timing: drawTiming(prng.split("timing"), this.faults.script !== undefined),
       window,
+      protocol: this.protocol,
       mode: this.faults.mode,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
@@ -334,6 +340,7 @@ class Simulation {
     return {
       seed: options.seed,
       parameters: {
+        protocol: this.protocol,
         replicas: options.replicas,
         clients: options.clients,
         operations: options.operations,

@@ -79,6 +79,7 @@ function loopCluster(logEntries: number): Cluster {
     clientKey: undefined,
     sealed: true,
     datagramBytes: 32768,
+    protocol: "speculative",
     mode: "speculative",
     limits: {
       operationBytes: 1 << 16,

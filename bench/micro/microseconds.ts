@@ -20,7 +20,7 @@ function divergedLogs(differing: number): MergeLog<MergeRow>[] {
       if (index >= entries - differing) chain = `${replica} ${operation}`;
       return { key: `${index} ${chain}`, operation };
     });
-    return { replica, lastNormalView: 3, mode: Mode.Speculative, committed: 0, rows };
+    return { replica, lastNormalView: 3, mode: Mode.Speculative, committed: 0, accepted: 0, rows };
   });
 }
 
@@ -45,6 +45,7 @@ function cases(): { name: string; what: string; per: number; prepare(): { run():
     incarnation: 0,
     committed: 100,
     committedHash: hash,
+    accepted: 100,
     end: 200,
     base: 0,
     vector: [0, 0, 0],

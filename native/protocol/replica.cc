@@ -88,6 +88,7 @@ void Replica::onDatagram(const fabric::Datagram& datagram) {
       else if (frame.type == MessageType::Read) onReadFrame(frame);
       else if (frame.type == MessageType::Hello) onHello(frame);
       else if (frame.type == MessageType::Prepare || frame.type == MessageType::PrepareOk || frame.type == MessageType::Forward) onLeaderFrame(frame);
+      else if (frame.type == MessageType::FastPrepare || frame.type == MessageType::FastVote) onFastFrame(frame);
       else handUp(frame, frame.body.size());
     }
     if (!frame.frameBytes || frame.frameBytes >= rest.size()) break;
@@ -168,6 +169,8 @@ bool Replica::onRecord(const Record& record, uint32_t stream, uint8_t flags, uin
     }
     if (const log::Slot* slot = sessions_.executed(index, record.request)) {
       region_.status[kDuplicates] += 1;
+      // The leader of a FAST view may never have had it.
+      if (inFastView() && !leads_ && slot->seqno > committed_ && ((flags & wire::kComplaint) || attempt >= 2)) forward(record);
       replyToSlot(index, *slot, (flags & wire::kWantResult) != 0, attempt);
       return false;
     }
@@ -241,7 +244,7 @@ void Replica::onBatchEnd() {
   region_.status[kBatches] += 1;
   clockLimitUs_ = 0;
   newerViewSeen_ = false;
-  if (inLeaderView()) {
+  if (inLeaderView() || inFastView()) {
     replicate();
     emitReplies();
     fabric_->flush();          // the network works while the machine does
@@ -365,6 +368,7 @@ void Replica::publish() {
   s[kHalted] = halted_ ? 1 : 0;
   s[kBuffered] = static_cast<double>(buffered_.size());
   s[kLogBase] = static_cast<double>(log_.base());
+  s[kAccepted] = static_cast<double>(mode_ == Mode::Fast ? acceptedEnd() : committed_);
   s[kCheckpointDue] = static_cast<double>(log_.checkpointDue());
 }
 

@@ -10,9 +10,11 @@
 #include "fabric/fabric.h"
 #include "log/sessions.h"
 #include "protocol/arrivals.h"
+#include "protocol/fast_view.h"
 #include "protocol/leader_view.h"
 #include "protocol/read_queue.h"
 #include "wire/channel.h"
+#include "wire/fast.h"
 #include "wire/members.h"
 #include "wire/prepare.h"
 
@@ -70,7 +72,8 @@ struct ReplicaRegion {
 enum StatusWord : uint32_t {
   kView, kLastNormalView, kStatus, kMode, kLogEnd, kExecuted, kCommitted, kLogBytes, kSessions, kHalted, kAppended, kRolledBack,
   kDuplicates, kRepliesSent, kBuffered, kRefused, kFramesReceived, kFramesSent, kBatches, kLoopDelayUs, kReconciliations, kSyncsSent,
-  kComplaints, kLogBase, kCheckpointDue, kDurable, kPrepares, kForwards, kReads, kIncarnation, kCheckpoint, kModeSwitches, kDropBase = 32, kStatusWords = 64,
+  kComplaints, kLogBase, kCheckpointDue, kDurable, kPrepares, kForwards, kReads, kIncarnation, kCheckpoint, kModeSwitches, kDropBase = 32, kAccepted = 60, kClassicRounds = 61,
+  kStatusWords = 64,
 };
 
 class Replica final : public fabric::Receiver {
@@ -105,7 +108,7 @@ class Replica final : public fabric::Receiver {
   void sendToAddress(const fabric::Address& to, MessageType type, Bytes body);
   void setHalted(bool halted);
   void setTimer(uint64_t atUs) { fabric_->setTimer(this, atUs); }
-  /// LEADER views: tells backups the commit and has those that lack entries say so, which are then sent again. `to`: -1 all, or one.
+  /// LEADER and FAST views: tells backups the commit and has those that lack entries say so, which are then sent again. `to`: -1 all, or one.
   /// Returns the replicas (bit mask) that need entries below the log's base. Does nothing unless this replica leads.
   uint32_t prepareAgain(int32_t to);
   /// Of each replica, kPrepareStatsColumns numbers into `out`: log end acknowledged in this view, requests compared with its order of
@@ -197,12 +200,14 @@ class Replica final : public fabric::Receiver {
   bool accepts() const;
   bool endsEpoch() const;
   void tellMembers(uint32_t stream);
+  bool inFastView() const { return mode_ == Mode::Fast && status_ == Status::Normal; }
   bool inLeaderView() const { return mode_ == Mode::Leader && status_ == Status::Normal; }
   void onLeaderFrame(const wire::Opened& frame);
   void onPrepare(const wire::Opened& frame);
   void onPrepareOk(const wire::Opened& frame);
   void onForward(const wire::Opened& frame);
   void onBackupRequest(const wire::Record& record, uint8_t flags, uint8_t attempt);
+  void forward(const wire::Record& record);
   void appendPrepared(const wire::Prepare& prepare);
   void keepEarly(Bytes body);
   void takeEarly();
@@ -214,6 +219,22 @@ class Replica final : public fabric::Receiver {
   void sendPrepareOk();
   uint64_t sendPrepare(uint32_t replicas, uint64_t first, uint64_t last, uint32_t most);
   void handUp(const wire::Opened& frame, size_t bytes);
+
+  // FAST views (replica_fast.cc)
+  uint64_t acceptedEnd() const;
+  void onFastFrame(const wire::Opened& frame);
+  void onFastPrepare(const wire::Opened& frame);
+  void onFastVote(const wire::Opened& frame);
+  bool accept(const wire::FastPrepare& prepare);
+  void displace(uint64_t from, std::vector<std::vector<uint8_t>>& out);
+  void sendFastVote();
+  void judgeVote(FastView::Backup& backup, uint64_t seqno, const uint8_t* hash, bool overtaken);
+  void replicateFast();
+  void commitVotes();
+  void classicRound(uint32_t replicas);
+  bool sendFastPrepare(uint32_t replica);
+  void prepareFastAgain(int32_t to);
+  void fastStats(double* out) const;
   void publish();
 
   std::shared_ptr<fabric::Fabric> fabric_;
@@ -242,6 +263,8 @@ class Replica final : public fabric::Receiver {
   bool leads_ = false;                 // view_ mod n is this replica
   bool newerViewSeen_ = false;         // handed up in this batch
   LeaderView leader_{};
+  FastView fast_{};
+  uint64_t accepted_ = 0;              // FAST views: see acceptedEnd()
   Arrivals arrivals_;                  // of a backup
   std::vector<uint8_t> early_[kPrepareWindow];   // of a backup: PREPAREs of this view that overtook others; empty: free
   std::vector<uint8_t> prepareBody_;   // capacity is kept

@@ -19,11 +19,11 @@ void Replica::executePending(bool reply) {
   if (executing_ || halted_) return;
   executing_ = true;
   reply &= mode_ == Mode::Speculative || leads_;   // the leader alone answers in its view
-  while (executed_ < log_.end() && !halted_ && !closed_) {
+  while (executed_ < acceptedEnd() && !halted_ && !closed_) {
     // With checkpoints a truncation makes room sooner or later: the machine waits for it.
     if (config_.checkpointEvery && !log_.hasResultRoom(region_.resultBytes, region_.rowCapacity)) break;
     uint64_t end = executed_;
-    const uint32_t rows = fillRows(executed_ + 1, log_.end(), end);
+    const uint32_t rows = fillRows(executed_ + 1, acceptedEnd(), end);
     const uint32_t done = rows ? std::min(upcalls_.execute(rows), rows) : 0;
     if (closed_) break;
     size_t offset = 0;
@@ -93,7 +93,7 @@ void Replica::replyToSlot(uint32_t session, const log::Slot& slot, bool wantFull
   log::Answer answer;
   if (!slot.seqno || !mayReply(slot.seqno) || !sessions_.answerOf(log_, session, slot, answer)) return;
   // One replica sends the result, chosen per request; the others confirm it. In a LEADER view nobody but the one that answers does.
-  const bool chosen = mode_ == Mode::Leader || (sessions_[session].id + slot.request + attempt) % config_.n == config_.replica;
+  const bool chosen = mode_ != Mode::Speculative || (sessions_[session].id + slot.request + attempt) % config_.n == config_.replica;
   const bool full = answer.complete && (chosen || wantFull || answer.result.empty() || (attempt > 0 && answer.result.size() <= kEagerResultBytes));
   // Whose machine stands still after a throw does not know yet whether the others threw too: its word alone must not count.
   const bool doubtful = halted_ && answer.status == ResultStatus::MachineThrew;

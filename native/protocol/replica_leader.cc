@@ -23,6 +23,8 @@ constexpr uint32_t kForwardsPerSecond = 2000;
 void Replica::beginView() {
   leads_ = view_ % config_.n == config_.replica;
   leader_ = {};
+  fast_ = {};
+  accepted_ = fast_.voted = log_.end();
   leader_.start = leader_.prepared = log_.end();
   if (mode_ == Mode::Leader) arrivals_.clear();
   for (auto& early : early_) early.clear();
@@ -129,7 +131,10 @@ void Replica::sendPrepareOk() {
 /// A request that no PREPARE has brought: noted, and sent on where the client's own way to the leader seems to be cut.
 void Replica::onBackupRequest(const Record& record, uint8_t flags, uint8_t attempt) {
   arrivals_.note(record.session, record.request);
-  if (!(flags & wire::kComplaint) && attempt < 2) return;
+  if ((flags & wire::kComplaint) || attempt >= 2) forward(record);
+}
+
+void Replica::forward(const Record& record) {
   if (status_ != Status::Normal || leader_.forwardsInBatch >= kForwardsPerBatch) return;
   const uint64_t now = nowUs();
   if (now - forwardWindowUs_ > 1'000'000) { forwardWindowUs_ = now; forwards_ = 0; }
@@ -173,7 +178,7 @@ void Replica::onForward(const Opened& frame) {
   if (frame.body.size() < wire::kForwardBytes || !wire::parseRecord(frame.body.subspan(wire::kForwardBytes), config_.maxOperationBytes, record) ||
       record.all.size() != frame.body.size() - wire::kForwardBytes ||
       ((record.flags & wire::kRegister) && record.operation.size() != 24)) return drop(DropReason::BadBody);
-  if (!inLeaderView() || closing_ || wire::load<uint64_t>(frame.body.data()) != view_) return drop(DropReason::Status);
+  if ((!inLeaderView() && !inFastView()) || closing_ || wire::load<uint64_t>(frame.body.data()) != view_) return drop(DropReason::Status);
   if (!leads_ || record.flags & wire::kReconfigure) return drop(DropReason::WrongRole);
   readClock();
   onRecord(record, wire::kNoStream, wire::kWantResult, 0);
@@ -181,8 +186,9 @@ void Replica::onForward(const Opened& frame) {
 
 /// What a LEADER view sends at the end of a batch. The commit comes first, so that a PREPARE tells the newest.
 void Replica::replicate() {
-  if (!inLeaderView() || closed_) return;
+  if ((!inLeaderView() && !inFastView()) || closed_) return;
   leader_.forwardsInBatch = 0;
+  if (mode_ == Mode::Fast) return replicateFast();
   if (!leads_) return sendPrepareOk();
   commitAcknowledged();
   sendPrepares();
@@ -244,7 +250,9 @@ void Replica::resend() {
 }
 
 uint32_t Replica::prepareAgain(int32_t to) {
-  if (closed_ || !inLeaderView() || !leads_ || config_.n == 1) return 0;
+  if (closed_ || !leads_ || config_.n == 1) return 0;
+  if (inFastView()) { prepareFastAgain(to); return 0; }
+  if (!inLeaderView()) return 0;
   // An empty PREPARE tells the commit, and its place shows a backup whether it lacks something: then it says so, and is sent just that.
   const uint32_t replicas = maskOf(to);
   sendPrepare(replicas, leader_.prepared + 1, leader_.prepared, 0);
@@ -255,6 +263,7 @@ uint32_t Replica::prepareAgain(int32_t to) {
 }
 
 void Replica::prepareStats(double* out) const {
+  if (mode_ == Mode::Fast) return fastStats(out);
   for (uint32_t i = 0; i < config_.n; i++, out += kPrepareStatsColumns) {
     const LeaderView::Backup& b = leader_.backups[i];
     const bool self = i == config_.replica;

@@ -76,7 +76,7 @@ bool Replica::commitTo(uint64_t seqno) {
   return true;
 }
 
-/// The leader of a LEADER view answers what was executed before it was committed; the rest at its execution.
+/// The leader of a LEADER or FAST view answers what was executed before it was committed; the rest at its execution.
 void Replica::raiseCommitted(uint64_t seqno) {
   const uint64_t before = committed_;
   committed_ = seqno;
@@ -87,7 +87,7 @@ void Replica::raiseCommitted(uint64_t seqno) {
     std::memcpy(record + 8, log_.hashAt(seqno), 32);
     fabric_->trace(this, 'c', record);
   }
-  if (!inLeaderView() || !leads_) return;
+  if ((!inLeaderView() && !inFastView()) || !leads_) return;
   for (uint64_t s = before + 1; s <= std::min(seqno, executed_); s++) replyTo(s, false, 0);
 }
 

@@ -33,7 +33,7 @@ constexpr std::array<TypeInfo, 128> makeTypes() {
   set(Members, Sender::ReplicaToClient, true);
   set(Reject, Sender::ReplicaToClient, true);
   for (MessageType type : {Sync, SyncReply, Commit, StartReconciliation, Reconcile, StartView, StartViewRequest, InView,
-                           Fetch, FetchReply, Fault, Prepare, PrepareOk, Forward, Heartbeat, FetchSnapshot, SnapshotChunk})
+                           Fetch, FetchReply, Fault, Prepare, PrepareOk, Forward, FastPrepare, FastVote, Heartbeat, FetchSnapshot, SnapshotChunk})
     set(type, Sender::Replica, false);
   for (MessageType type : {Recovering, RecoveryQuery, RecoveryAnswer, NewEpoch}) set(type, Sender::Replica, true);
   set(BootstrapPrepare, Sender::Operator, true);

@@ -150,13 +150,15 @@ export class Context {
     else if (!this.guard(Guard.MergeThresholdConstant)) threshold = "constant";
     const committedPrefix = this.guard(Guard.CommittedPrefix);
     const followLastMode = this.guard(Guard.MergeMode);
+    const acceptedPrefix = this.guard(Guard.FastAccepted);
     return {
       n: this.n,
       followLastMode,
       highestViews: this.guard(Guard.MergeHighestViews),
       committedPrefix,
+      acceptedPrefix,
       threshold,
-      order: threshold === "majorityOfHighest" && committedPrefix && followLastMode ? "position" : "identity",
+      order: threshold === "majorityOfHighest" && committedPrefix && acceptedPrefix && followLastMode ? "position" : "identity",
     };
   }
 

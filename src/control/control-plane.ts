@@ -195,7 +195,8 @@ export class ControlPlane {
 
   /** The log end from which onProgress must be called again; growth below it changes nothing here. */
   progressSeqno(): number {
-    return this.data.mode === Mode.Leader ? this.leaderView.progressSeqno : this.sync.progressSeqno;
+    if (this.data.mode === Mode.Speculative) return this.sync.progressSeqno;
+    return Math.min(this.leaderView.progressSeqno, this.sync.progressSeqno);
   }
 
   /** When onTimer is due; Infinity while idle. */

@@ -18,6 +18,8 @@ export interface DataPlane {
   readonly mode: number;
   readonly logEnd: number;
   readonly committed: number;
+  /** FAST views: up to here the log is the leader's (docs/protocols.md). Elsewhere the committed seqno. */
+  readonly accepted: number;
   /** Entries at or below it are gone. */
   readonly logBase: number;
   /** Most entries the log holds. */
@@ -61,11 +63,11 @@ export interface DataPlane {
   /** Commits, with the machine's commit upcall. */
   commitTo(seqno: number): void;
   /**
-   * LEADER views, at the leader: tells a backup (-1: all) the committed seqno and the log's end; one that lacks entries says so and is
+   * LEADER and FAST views, at the leader: tells a backup (-1: all) the committed seqno and the log's end; one that lacks entries says so and is
    * sent them.
    */
   prepareAgain(to: number): void;
-  /** LEADER views, at the leader: PrepareStats.Columns numbers a replica. */
+  /** LEADER and FAST views, at the leader: PrepareStats.Columns numbers a replica. */
   prepareStats(): ArrayLike<number>;
   answer(fromSeqno: number, toSeqno: number): void;
   send(to: number, type: number, body: Uint8Array): void; // to: replica index, -1: all others

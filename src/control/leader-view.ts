@@ -1,5 +1,5 @@
 /**
- * A LEADER view's control. The data plane moves PREPAREs and commits by itself; what is left is what no further traffic would cause:
+ * A LEADER or FAST view's control. The data plane moves PREPAREs (or counts votes) and commits by itself; what is left is what no further traffic would cause:
  * the last commits told to the backups, lost PREPAREs sent again, and the question whether to go back to SPECULATIVE.
  */
 import { Mode, PrepareStats, ReplicaStatus } from "../data/binding.js";
@@ -45,10 +45,10 @@ export class LeaderView {
     this.backups = Array.from({ length: context.n }, () => ({ acked: 0, resendUs: Never, intervalUs: 0 }));
   }
 
-  /** Whether this replica leads a LEADER view now. */
+  /** Whether this replica leads a LEADER or FAST view now. */
   get active(): boolean {
     const { data, leads } = this.context;
-    return leads && data.status === ReplicaStatus.Normal && data.mode === Mode.Leader;
+    return leads && data.status === ReplicaStatus.Normal && data.mode !== Mode.Speculative;
   }
 
   /** A view was entered. */
@@ -94,10 +94,10 @@ export class LeaderView {
   private poll(nowUs: number): void {
     const { data } = this.context;
     this.readAcks(nowUs);
-    if (data.committed > this.committed) {
+    // In FAST views nothing carries the commit; in LEADER views PREPAREs do, while they go on.
+    if (data.mode === Mode.Leader && data.committed > this.committed) {
       this.committed = data.committed;
-    } else if (this.told < data.committed && data.committed === data.logEnd) {
-      // Nothing follows that would carry the commit.
+    } else if (this.told < data.committed && (data.mode === Mode.Fast || data.committed === data.logEnd)) {
       this.told = data.committed;
       data.prepareAgain(-1);
     }

@@ -21,6 +21,8 @@ export interface MergeLog<Row extends MergeRow> {
   /** Mode of that view. */
   readonly mode: number;
   readonly committed: number;
+  /** Of a FAST view: up to here the log is the view's leader's. Else at most `committed`. */
+  readonly accepted: number;
   readonly rows: readonly Row[];
 }
 
@@ -42,6 +44,8 @@ export interface MergeRules {
   highestViews: boolean;
   /** Start with the longest committed prefix. */
   committedPrefix: boolean;
+  /** ... or accepted prefix, of FAST views. */
+  acceptedPrefix: boolean;
   /** floor(k/2)+1 of K; else a majority of all the logs received, or the constant ceil(f/2)+1. */
   threshold: "majorityOfHighest" | "majorityOfAll" | "constant";
   /**
@@ -52,7 +56,15 @@ export interface MergeRules {
 }
 
 export function mergeRules(n: number): MergeRules {
-  return { n, followLastMode: true, highestViews: true, committedPrefix: true, threshold: "majorityOfHighest", order: "position" };
+  return {
+    n,
+    followLastMode: true,
+    highestViews: true,
+    committedPrefix: true,
+    acceptedPrefix: true,
+    threshold: "majorityOfHighest",
+    order: "position",
+  };
 }
 
 function thresholdOf(rules: MergeRules, highest: number, all: number): number {
@@ -77,8 +89,9 @@ export function merge<Row extends MergeRow>(
 ): MergeResult<Row> {
   const highest = highestLogs(logs, rules);
   const replicas = highest.map((log) => log.replica);
+  const mode = rules.followLastMode ? highest[0]?.mode : newMode;
 
-  if ((rules.followLastMode ? highest[0]?.mode : newMode) === Mode.Leader) {
+  if (mode === Mode.Leader) {
     const longest = highest.reduce((best, log) => (log.rows.length > best.rows.length ? log : best));
     return { kept: [...longest.rows], appended: [], highest: replicas };
   }
@@ -86,11 +99,16 @@ export function merge<Row extends MergeRow>(
   const threshold = thresholdOf(rules, highest.length, logs.length);
   const kept: Row[] = [];
   if (rules.committedPrefix) {
-    const ahead = highest.reduce((best, log) => (log.committed > best.committed ? log : best), highest[0] as MergeLog<Row>);
-    kept.push(...ahead.rows.slice(0, Math.max(0, ahead.committed - base)));
+    // Accepted prefixes are prefixes of one log, that of the FAST view's leader, and hold what was committed in it.
+    const settled = (log: MergeLog<Row>): number => (mode === Mode.Fast && rules.acceptedPrefix ? log.accepted : log.committed);
+    const ahead = highest.reduce((best, log) => (settled(log) > settled(best) ? log : best), highest[0] as MergeLog<Row>);
+    kept.push(...ahead.rows.slice(0, Math.max(0, settled(ahead) - base)));
   }
+  // What one log alone has accepted need not be what the others stand on: theirs has no place then.
+  const last = kept.at(-1)?.key;
+  const agreeing = mode === Mode.Fast && last ? highest.filter((log) => log.rows[kept.length - 1]?.key === last) : highest;
   for (;;) {
-    const next = sharedRow(highest, kept.length, threshold);
+    const next = sharedRow(agreeing, kept.length, threshold);
     if (!next) break;
     kept.push(next);
   }

@@ -2,6 +2,7 @@
  * Bodies of the messages of synchronization and reconciliation (docs/wire-messages.md). Decoders return undefined for anything that is
  * not exactly one well-formed message.
  */
+import { Mode } from "../data/binding.js";
 import { Reader, Writer } from "./codec.js";
 
 export const HashBytes = 32;
@@ -41,6 +42,8 @@ export interface ReconcileMessage {
   base: number;
   committed: number;
   committedHash: Uint8Array;
+  /** Of a FAST view: the log is its leader's up to here. Else the committed seqno. */
+  accepted: number;
   end: number;
   /** Per replica, the highest incarnation the sender knows. */
   vector: number[];
@@ -139,7 +142,7 @@ export function decodeStartViewRequest(body: Uint8Array): number | undefined {
 }
 
 export function encodeReconcile(m: ReconcileMessage): Uint8Array {
-  return new Writer(84 + 4 * m.vector.length + m.rows.length)
+  return new Writer(92 + 4 * m.vector.length + m.rows.length)
     .u64(m.view)
     .u64(m.lastNormalView)
     .u8(m.mode)
@@ -149,6 +152,7 @@ export function encodeReconcile(m: ReconcileMessage): Uint8Array {
     .u64(m.base)
     .u64(m.committed)
     .bytes(m.committedHash)
+    .u64(m.accepted)
     .u64(m.end)
     .u32(m.rows.length / RowBytes)
     .vector(m.vector)
@@ -167,13 +171,14 @@ export function decodeReconcile(body: Uint8Array): ReconcileMessage | undefined 
   const base = r.u64();
   const committed = r.u64();
   const committedHash = r.bytes(HashBytes);
+  const accepted = r.u64();
   const end = r.u64();
   const count = r.u32();
-  if (n === 0 || n > MaxReplicas || mode > 1 || end < committed || base > committed || count > end - committed || lastNormalView >= view)
-    r.ok = false;
+  if (n === 0 || n > MaxReplicas || mode > Mode.Fast || lastNormalView >= view) r.ok = false;
+  if (accepted < committed || end < accepted || base > committed || count > end - committed) r.ok = false;
   const vector = r.vector(n);
   const rows = r.bytes(count * RowBytes);
-  return r.finish({ view, lastNormalView, mode, incarnation, base, committed, committedHash, end, vector, rows });
+  return r.finish({ view, lastNormalView, mode, incarnation, base, committed, committedHash, accepted, end, vector, rows });
 }
 
 export function encodeStartView(m: StartViewMessage): Uint8Array {
@@ -208,7 +213,7 @@ export function decodeStartView(body: Uint8Array): StartViewMessage | undefined 
   const end = r.u64();
   const endHash = r.bytes(HashBytes);
   const count = r.u32();
-  if (n === 0 || n > MaxReplicas || mode > 1 || end < base || count > end - base || view === 0) r.ok = false;
+  if (n === 0 || n > MaxReplicas || mode > Mode.Fast || end < base || count > end - base || view === 0) r.ok = false;
   const minVector = r.vector(n);
   const maxVector = r.vector(n);
   const rows = r.bytes(count * RowBytes);

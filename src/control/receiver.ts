@@ -84,6 +84,10 @@ export class Receiver {
         return this.onPrepare(nowUs, from, body);
       case MessageType.PrepareOk:
         return this.onForeignPrepareOk(from);
+      case MessageType.FastPrepare:
+        return this.onFastPrepare(nowUs, from, body);
+      case MessageType.FastVote:
+        return this.onForeignPrepareOk(from);
       case MessageType.RecoveryQuery:
         return this.onRecoveryQuery(nowUs, from, decodeRecoveryQuery(body));
       case MessageType.RecoveryAnswer:
@@ -105,10 +109,11 @@ export class Receiver {
     const data = this.data;
     const { view } = message;
     if ((message.flags & HeartbeatFlag.Normal) === 0 || !this.isNormalIn(nowUs, from, view)) return true;
-    // A LEADER view's log is its leader's, up to where it is here.
+    // A LEADER view's log is its leader's, up to where it is here; of a FAST view's that holds of what was accepted.
     const seqno = Math.min(message.committed, data.logEnd);
-    if (data.mode !== Mode.Leader || from !== this.context.leaderOf(view)) return true;
-    if (seqno > data.committed) data.commitTo(seqno);
+    if (data.mode === Mode.Speculative || from !== this.context.leaderOf(view)) return true;
+    const settled = data.mode === Mode.Leader ? seqno : Math.min(seqno, data.accepted);
+    if (settled > data.committed) data.commitTo(settled);
     this.parts.catchUp.onLeaderHeartbeat(nowUs, from, message);
     return true;
   }
@@ -121,10 +126,17 @@ export class Receiver {
     return true;
   }
 
-  /** The data plane hands up a PREPARE-OK only when it names another entry than the own log has. */
+  /** Whole, it contradicts what this replica has accepted. */
+  private onFastPrepare(nowUs: number, from: number, body: Uint8Array): boolean {
+    if (body.length <= 8) return this.onPrepare(nowUs, from, body);
+    this.host.fail(`replica ${from} prepared another entry than the one accepted in view ${this.data.view}, a FAST view`);
+    return true;
+  }
+
+  /** The data plane hands up a PREPARE-OK (or FAST-VOTE) only when it names another entry than the own log has. */
   private onForeignPrepareOk(from: number): boolean {
     if (!this.parts.leaderView.active) return true;
-    this.host.fail(`replica ${from} acknowledged another log of view ${this.data.view}, a LEADER view`);
+    this.host.fail(`replica ${from} acknowledged another log of view ${this.data.view} than its leader's`);
     return true;
   }
 

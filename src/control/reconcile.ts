@@ -189,6 +189,7 @@ export class Reconciliation {
       base: data.logBase,
       committed,
       committedHash: data.hashAt(committed),
+      accepted: data.accepted,
       end,
       vector,
       rows: to > committed ? data.suffixRows(committed + 1, to) : new Uint8Array(0),
@@ -286,6 +287,7 @@ export class Reconciliation {
         lastNormalView: member.message.lastNormalView,
         mode: member.message.mode,
         committed: member.message.committed,
+        accepted: member.message.accepted,
         rows: [...ownRows(data, base, member.log.low), ...member.log.rows],
       }),
     );
@@ -334,7 +336,14 @@ export class Reconciliation {
       const { log, low } = this.frozenOwn;
       return { ...log, rows: [...ownRows(data, base, low), ...log.rows] };
     }
-    return { replica, lastNormalView, mode: data.mode, committed: data.committed, rows: ownRows(data, base, data.logEnd) };
+    return {
+      replica,
+      lastNormalView,
+      mode: data.mode,
+      committed: data.committed,
+      accepted: data.accepted,
+      rows: ownRows(data, base, data.logEnd),
+    };
   }
 
   /** The new log above `base`: kept entries keep their summary hash, appended ones get a new one. */

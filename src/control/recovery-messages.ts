@@ -1,4 +1,5 @@
 /** Bodies of RECOVERY-QUERY and RECOVERY-ANSWER (docs/wire-messages.md). */
+import { Mode } from "../data/binding.js";
 import { Reader, Writer } from "./codec.js";
 import { HashBytes } from "./messages.js";
 
@@ -69,6 +70,6 @@ export function decodeRecoveryAnswer(body: Uint8Array): RecoveryAnswerMessage | 
   const end = r.u64();
   const base = r.u64();
   const checkpoint = r.u64();
-  if (status < 1 || status > 2 || mode > 1 || committed > end || base > committed || checkpoint > committed) r.ok = false;
+  if (status < 1 || status > 2 || mode > Mode.Fast || committed > end || base > committed || checkpoint > committed) r.ok = false;
   return r.finish({ bootId, lifeId, epoch, view, status, mode, incarnation, committed, committedHash, end, base, checkpoint });
 }

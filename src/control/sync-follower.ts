@@ -72,6 +72,8 @@ export class SyncFollower {
     const impossible = view < data.lastNormalView || (current && present && data.mode === Mode.Leader);
     if (impossible || (present && seqno <= data.committed)) {
       this.host.fail(`COMMIT of view ${view} at ${seqno} conflicts with the log of view ${data.lastNormalView}`);
+    } else if (current && present && data.mode === Mode.Fast) {
+      // The leader's FAST-PREPARE is to replace it.
     } else if (current && present) {
       this.host.reconcile(nowUs, `the leader committed another entry at ${seqno}`);
     } else if (current && data.mode === Mode.Speculative) {

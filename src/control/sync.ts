@@ -1,5 +1,5 @@
 /**
- * Synchronization within a SPECULATIVE view: the two halves and the clock of uncommitted entries; and complaints, in views of both modes.
+ * Synchronization within a SPECULATIVE view: the two halves and the clock of uncommitted entries; and complaints, in views of all modes.
  */
 import { Mode, ReplicaStatus } from "../data/binding.js";
 import { Complaints } from "./complaints.js";
@@ -43,10 +43,16 @@ export class Sync {
     this.complaints = new Complaints(context.syncMaxUs);
   }
 
-  /** In LEADER views the data plane commits. */
+  /** In LEADER and FAST views the data plane commits. */
   private get synchronizes(): boolean {
     const { status, mode } = this.context.data;
     return status === ReplicaStatus.Normal && mode === Mode.Speculative;
+  }
+
+  /** What a client sent to this backup and not to the leader of a FAST view is nobody's, if that client is gone. */
+  private get waits(): boolean {
+    const { status, mode } = this.context.data;
+    return status === ReplicaStatus.Normal && mode === Mode.Fast && !this.context.leads;
   }
 
   /** A view was entered. */
@@ -62,8 +68,8 @@ export class Sync {
 
   /** The log grew. */
   onProgress(nowUs: number): void {
+    if (this.synchronizes || this.waits) this.moveMark(nowUs);
     if (!this.synchronizes) return;
-    this.moveMark(nowUs);
     if (this.context.leads) this.leader.onProgress(nowUs);
     else this.follower.onProgress(nowUs);
   }
@@ -71,7 +77,8 @@ export class Sync {
   /** The log end that the next onProgress must not miss. */
   get progressSeqno(): number {
     const { data } = this.context;
-    if (this.context.data.mode === Mode.Leader) return Never;
+    if (this.waits) return this.markUs === Never ? data.logEnd + 1 : Never;
+    if (data.mode !== Mode.Speculative) return Never;
     if (!this.synchronizes || this.markUs === Never) return data.logEnd + 1;
     return this.context.leads ? this.leader.progressSeqno : this.follower.progressSeqno;
   }
@@ -90,7 +97,7 @@ export class Sync {
 
   /** The committed seqno rose. */
   onCommitted(nowUs: number): void {
-    if (this.synchronizes) this.moveMark(nowUs);
+    if (this.synchronizes || this.waits) this.moveMark(nowUs);
     if (this.context.data.committed >= this.watched) this.watchUs = Never;
   }
 
@@ -99,7 +106,7 @@ export class Sync {
     const { data } = this.context;
     if (data.status !== ReplicaStatus.Normal || !this.complaints.allow(nowUs, session)) return;
     if (this.context.leads) {
-      if (data.mode === Mode.Leader) this.leaderView.onComplaint(nowUs);
+      if (data.mode !== Mode.Speculative) this.leaderView.onComplaint(nowUs);
       else this.leader.syncNow(nowUs);
       return;
     }
@@ -153,6 +160,7 @@ export class Sync {
 
   /** When uncommitted entries have waited too long. A follower waits longer for a leader that it still hears: that one has its own clock. */
   private silenceUs(): number {
+    if (this.waits) return this.markUs + 2 * this.context.syncTimeoutUs;
     const dueUs = this.markUs + this.context.syncTimeoutUs;
     if (this.context.leads || dueUs === Never) return dueUs;
     const heardUs = this.follower.heardUs + this.context.syncTimeoutUs;
@@ -160,6 +168,7 @@ export class Sync {
   }
 
   private silence(): string {
+    if (this.waits) return "the leader did not commit what is in the log";
     return this.context.leads ? "no superquorum answered in time" : "the leader was silent";
   }
 

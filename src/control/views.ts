@@ -163,7 +163,7 @@ export class Views {
   private leaderLostUs(): number {
     const { data, n, leads } = this.context;
     if (n === 1 || leads) return Never;
-    return this.parts.heartbeats.lostUs(this.context.leaderOf(data.view), this.enteredUs, data.mode === Mode.Leader);
+    return this.parts.heartbeats.lostUs(this.context.leaderOf(data.view), this.enteredUs, data.mode !== Mode.Speculative);
   }
 
   private skips(replica: number): boolean {

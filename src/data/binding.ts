@@ -44,6 +44,8 @@ export const StatusWord = {
   Checkpoint: 30, // written by the host: seqno of the last checkpoint
   ModeSwitches: 31, // written by the control plane
   DropBase: 32, // + DropReason
+  Accepted: 60, // of a FAST view: the log is the leader's up to here; elsewhere Committed; never above LogEnd
+  ClassicRounds: 61, // FAST views, at the leader: rounds that settled what votes did not
   Count: 64,
 } as const;
 
@@ -110,6 +112,8 @@ export const MessageType = {
   FetchSnapshot: 54,
   SnapshotChunk: 55,
   NewEpoch: 56,
+  FastPrepare: 59,
+  FastVote: 60,
   Reconfigure: 57,
   ReconfigureAnswer: 58,
 } as const;
@@ -133,6 +137,7 @@ export const Guard = {
   PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit
   ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
   ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
+  FastQuorum: 1 << 28, // FAST views: votes commit when a superquorum agrees, not a majority
   // control plane (TypeScript) guards
   LastNormalView: 1 << 8, // v_l is its own variable, not the view of the last entry
   CommitAcrossViews: 1 << 9, // COMMIT(v) only if v <= v_l
@@ -148,6 +153,7 @@ export const Guard = {
   RecoveryMask: 1 << 19, // a recovering replica installs only a START-VIEW whose mask lacks it and whose minimum of cv[itself] is its incarnation
   RecoverySilence: 1 << 20, // ... and until then sends nothing that counts (off: the naive recovery, which copies a NORMAL replica's log)
   QuorumIncarnations: 1 << 21, // a RECONCILE older than a crash that the quorum knows of does not count
+  FastAccepted: 1 << 23, // the merge of FAST logs starts with the longest accepted prefix of K
   AdoptVector: 1 << 22, // every installer adopts the maximum of the crash vectors
 } as const;
 
@@ -230,8 +236,9 @@ export interface ReplicaUpcalls {
   onQuery(count: number): number;
   /**
    * A control frame. `from` is a replica index; for client and operator frames `stream` names whom to answer. `body` is valid during the call.
-   * PREPARE comes up cut to its view (8 bytes, at most once a batch) if this replica is not NORMAL in that view and it is not an older one;
-   * PREPARE-OK comes up whole if it contradicts the leader's log, which is a broken invariant.
+   * PREPARE (and FAST-PREPARE) comes up cut to its view (8 bytes, at most once a batch) if this replica is not NORMAL in that view and it is not an older one;
+   * PREPARE-OK comes up whole if it contradicts the leader's log, which is a broken invariant; so does FAST-VOTE,
+   * and FAST-PREPARE if it contradicts what was accepted.
    */
   onControl(type: number, from: number, stream: number, body: Uint8Array): void;
   /** A client complains about an operation that is in the log as speculative at `seqno` (0: not in the log). */

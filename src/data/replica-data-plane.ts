@@ -97,6 +97,9 @@ export class ReplicaDataPlane implements DataPlane {
   get logEnd(): number {
     return this.#words[StatusWord.LogEnd] as number;
   }
+  get accepted(): number {
+    return this.#words[StatusWord.Accepted] as number;
+  }
   get committed(): number {
     return this.#words[StatusWord.Committed] as number;
   }

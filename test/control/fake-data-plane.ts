@@ -77,6 +77,9 @@ export class FakeDataPlane implements DataPlane {
   logBase = 0;
   loopDelayUs = 0;
   committed = 0;
+  get accepted(): number {
+    return this.committed;
+  }
   /** Entries above logBase. */
   entries: Entry[] = [];
   buffered: Uint8Array[] = [];

@@ -10,7 +10,7 @@ import { timing } from "./group.js";
 function log(
   replica: number,
   operations: string[],
-  options: { view?: number; committed?: number; mode?: number } = {},
+  options: { view?: number; committed?: number; accepted?: number; mode?: number } = {},
 ): MergeLog<MergeRow> {
   const rows: MergeRow[] = [];
   let key = "";
@@ -19,7 +19,8 @@ function log(
     const [session, request] = operation.split(":") as [string, string];
     rows.push({ key, operation: session.padEnd(8) + request.padEnd(8) });
   }
-  return { replica, lastNormalView: options.view ?? 0, mode: options.mode ?? 0, committed: options.committed ?? 0, rows };
+  const { view = 0, mode = 0, committed = 0, accepted = committed } = options;
+  return { replica, lastNormalView: view, mode, committed, accepted, rows };
 }
 
 function names(rows: MergeRow[]): string[] {
@@ -92,8 +93,8 @@ describe("the merge", () => {
   it("counts positions from the base", () => {
     const rows = log(0, ["a:1", "b:1"]).rows;
     const logs = [
-      { replica: 0, lastNormalView: 0, mode: 0, committed: 11, rows },
-      { replica: 1, lastNormalView: 0, mode: 0, committed: 10, rows: [] },
+      { replica: 0, lastNormalView: 0, mode: 0, committed: 11, accepted: 11, rows },
+      { replica: 1, lastNormalView: 0, mode: 0, committed: 10, accepted: 10, rows: [] },
     ];
     expect(names(merge(10, logs, mergeRules(3)).kept)).toEqual(["a:1"]);
   });

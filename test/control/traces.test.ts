@@ -404,7 +404,17 @@ describe("crash vectors", () => {
       }),
     );
     expect(g.replica(1)).toMatchObject({ view: 3, status: ReplicaStatus.Normal });
-    const late = { view: 4, lastNormalView: 0, mode: 0, incarnation: 1, base: 0, committed: 0, committedHash: new Uint8Array(32), end: 0 };
+    const late = {
+      view: 4,
+      lastNormalView: 0,
+      mode: 0,
+      incarnation: 1,
+      base: 0,
+      committed: 0,
+      committedHash: new Uint8Array(32),
+      accepted: 0,
+      end: 0,
+    };
     g.frame(0, 1, MessageType.Reconcile, encodeReconcile({ ...late, vector: [1, 1, 1], rows: new Uint8Array(0) }));
     g.runFor(30_000);
     return g;

@@ -163,6 +163,14 @@ class LoopHubObject : public Napi::ObjectWrap<LoopHubObject> {
     hub_->traceHash(hash);
     return copyBytes(info.Env(), hash);
   }
+  Napi::Value PortCounters(const Napi::CallbackInfo& info) {
+    const uint32_t port = info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 0xffff;
+    const fabric::LoopPortCounters c = hub_->portCounters(static_cast<uint16_t>(std::min(port, 0xffffu)));
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("sent", static_cast<double>(c.sent));
+    out.Set("received", static_cast<double>(c.received));
+    return out;
+  }
   Napi::Value Counters(const Napi::CallbackInfo& info) {
     const fabric::LoopCounters& c = hub_->counters();
     Napi::Object o = Napi::Object::New(info.Env());
@@ -215,7 +223,8 @@ Napi::Function defineLoopHub(Napi::Env env) {
       O::InstanceMethod("setClock", &O::SetClock), O::InstanceMethod("pause", &O::Pause), O::InstanceMethod("setOpen", &O::SetOpen),
       O::InstanceMethod("setPacking", &O::SetPacking), O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("nextEventUs", &O::NextEventUs),
       O::InstanceMethod("run", &O::Run), O::InstanceMethod("stop", &O::Stop), O::InstanceMethod("trace", &O::Trace),
-      O::InstanceMethod("traceHash", &O::TraceHash), O::InstanceMethod("counters", &O::Counters)});
+      O::InstanceMethod("traceHash", &O::TraceHash), O::InstanceMethod("counters", &O::Counters),
+      O::InstanceMethod("portCounters", &O::PortCounters)});
 }
 
 }  // namespace squall::addon

@@ -164,6 +164,7 @@ void LoopHub::deliver(LoopPort& port, const Event& event) {
       if (!wanted) {
         wanted = true;
         ++counters_.delivered;
+        ++countersOf(event.to).received;
         if (tracing_) traceFrame(TraceKind::Delivered, event.from, event.to, datagram.data, event.length);
       }
       member.touched = true;
@@ -229,6 +230,7 @@ void LoopHub::send(LoopPort& from, const Address& to, Buffer* buffer, uint32_t l
 void LoopHub::sendOn(uint16_t from, uint16_t to, Buffer* buffer, uint32_t length, bool multicast,
                      uint64_t commonDelayUs) {
   ++counters_.sent;
+  ++countersOf(from).sent;
   if (to >= ports_.size()) {
     ++counters_.closed;
     return;

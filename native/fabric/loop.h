@@ -53,6 +53,9 @@ struct PathOptions {
 };
 
 /// What really happened, not what was asked for. Copies count one by one.
+/// Of one port: datagrams handed to a path, one for each member of a group, and those delivered to a receiver.
+struct LoopPortCounters { uint64_t sent = 0, received = 0; };
+
 struct LoopCounters {
   uint64_t sent = 0;                 // datagrams handed to a path; a multicast counts once per member
   uint64_t delivered = 0;            // to at least one receiver
@@ -130,6 +133,7 @@ class LoopHub {
   /// goes on; the hash may be taken at any time.
   void traceHash(Hash& out);
   const LoopCounters& counters() const { return counters_; }
+  LoopPortCounters portCounters(uint16_t port) const { return port < portCounters_.size() ? portCounters_[port] : LoopPortCounters{}; }
   /// A stream of its own for the workload, derived from the seed.
   Random streamFor(uint64_t purpose) const;
 
@@ -169,6 +173,11 @@ class LoopHub {
   size_t eventLimit_ = 1'000'000;
   PathOptions defaults_;
   LoopCounters counters_;
+  LoopPortCounters& countersOf(uint16_t port) {
+    if (port >= portCounters_.size()) portCounters_.resize(port + 1u);
+    return portCounters_[port];
+  }
+  std::vector<LoopPortCounters> portCounters_;
 
   std::vector<std::unique_ptr<LoopPort>> ports_;
   std::vector<std::vector<std::unique_ptr<Path>>> paths_;   // [from][to]

@@ -34,6 +34,8 @@ export interface NativeLoopHub {
   stop(): void;
   trace(bytes: Uint8Array): void;
   traceHash(): Uint8Array;
+  /** Datagrams that this port sent (one for each member of a group) and received. */
+  portCounters(port: number): { sent: number; received: number };
   counters(): {
     sent: number;
     delivered: number;

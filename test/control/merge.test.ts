@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Context } from "../../src/control/context.js";
 import { type MergeLog, type MergeRow, merge, mergeRules } from "../../src/control/merge.js";
-import { Guard } from "../../src/data/binding.js";
+import { Guard, Mode } from "../../src/data/binding.js";
 import { Prng } from "../../src/sim/prng.js";
 import { FakeDataPlane } from "./fake-data-plane.js";
 import { timing } from "./group.js";
@@ -115,6 +115,41 @@ describe("the merge", () => {
       expect(merged([...logs.slice(2), ...logs.slice(0, 2)])).toEqual(expected);
       expect(new Set(expected).size).toBe(expected.length);
     }
+  });
+});
+
+describe("the merge of FAST logs", () => {
+  const fast = Mode.Fast;
+
+  it("starts with the longest accepted prefix, also against a majority that voted otherwise", () => {
+    const logs = [
+      log(0, ["a:1", "b:1"], { mode: fast, accepted: 1 }),
+      log(1, ["b:1", "a:1"], { mode: fast }),
+      log(2, ["b:1", "a:1"], { mode: fast }),
+    ];
+    expect(names(merge(0, logs, mergeRules(5)).kept)).toEqual(["a:1"]);
+    expect(merged(logs)).toEqual(["a:1", "b:1"]);
+    expect(merged(logs, { ...mergeRules(5), acceptedPrefix: false })).toEqual(["b:1", "a:1"]);
+  });
+
+  it("goes on with what more than half of them share behind it", () => {
+    const shared = ["a:1", "b:1", "c:1"];
+    const logs = [
+      log(0, shared, { mode: fast, accepted: 1 }),
+      log(1, shared, { mode: fast }),
+      log(2, ["a:1", "c:1", "b:1"], { mode: fast }),
+    ];
+    const { kept, appended } = merge(0, logs, mergeRules(5));
+    expect([names(kept), names(appended)]).toEqual([shared, []]);
+  });
+
+  it("takes the accepted prefix of the last view alone", () => {
+    const logs = [
+      log(0, ["a:1"], { mode: fast, view: 3, accepted: 1 }),
+      log(1, ["b:1"], { mode: fast, view: 4 }),
+      log(2, [], { mode: fast, view: 4 }),
+    ];
+    expect(merged(logs)).toEqual(["b:1"]);
   });
 });
 

@@ -192,7 +192,7 @@ describe("well-formed bytes with impossible contents", () => {
   });
 
   it("refuses a RECOVERY-ANSWER of one that recovers itself", () => {
-    for (const wrong of [{ status: 0 }, { status: 3 }, { committed: 13 }, { base: 11 }, { checkpoint: 11 }, { mode: 2 }]) {
+    for (const wrong of [{ status: 0 }, { status: 3 }, { committed: 13 }, { base: 11 }, { checkpoint: 11 }, { mode: 3 }]) {
       expect(decodeRecoveryAnswer(encodeRecoveryAnswer({ ...answer, ...wrong }))).toBeUndefined();
     }
   });

@@ -19,6 +19,7 @@ interface Check {
   /** Caught within so many seeds. */
   seeds: number;
   faults?: string;
+  protocol?: "fast-paxos";
 }
 
 const checks: Check[] = [
@@ -31,6 +32,8 @@ const checks: Check[] = [
   { guard: "FreezeLog", replicas: 3, seeds: 100 },
   { guard: "PrepareGaps", replicas: 3, seeds: 20, faults: "mutationLeader" },
   { guard: "PrepareQuorum", replicas: 3, seeds: 60, faults: "mutationLeader" },
+  { guard: "FastQuorum", replicas: 3, seeds: 60, protocol: "fast-paxos" },
+  { guard: "FastAccepted", replicas: 5, seeds: 100, protocol: "fast-paxos" },
   { guard: "LastNormalView", replicas: 3, seeds: 40, faults: "mutation:lostCommit" },
   { guard: "CommitAcrossViews", replicas: 3, seeds: 100, faults: "mutation:delayedStartView" },
   { guard: "MergeThreshold", replicas: 5, seeds: 100 },
@@ -46,7 +49,8 @@ const checks: Check[] = [
 ];
 
 function run(check: Omit<Check, "guard" | "seeds">, seed: number, guardsOff: number): SimulationResult {
-  return simulate({ binding, seed, replicas: check.replicas, clients: 4, operations: 100, faults: check.faults ?? "mutation", guardsOff });
+  const { faults = "mutation", protocol = "speculative" } = check;
+  return simulate({ binding, seed, replicas: check.replicas, clients: 4, operations: 100, faults, guardsOff, protocol });
 }
 
 const isCaught = (result: SimulationResult) => !result.linearizable || !result.converged;

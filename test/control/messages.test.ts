@@ -180,7 +180,7 @@ describe("well-formed bytes with impossible contents", () => {
     };
     expect(messages.decodeReconcile(messages.encodeReconcile(message))).toBeUndefined();
     expect(messages.decodeReconcile(messages.encodeReconcile({ ...message, lastNormalView: 3, committed: 1 }))).toBeUndefined();
-    const based = { ...message, lastNormalView: 3, committed: 5, end: 5 };
+    const based = { ...message, lastNormalView: 3, committed: 5, accepted: 5, end: 5 };
     expect(messages.decodeReconcile(messages.encodeReconcile({ ...based, base: 5 }))).toBeDefined();
     expect(messages.decodeReconcile(messages.encodeReconcile({ ...based, base: 6 }))).toBeUndefined();
   });

@@ -233,6 +233,7 @@ class Replica final : public fabric::Receiver {
   void commitVotes();
   void classicRound(uint32_t replicas);
   bool sendFastPrepare(uint32_t replica);
+  void tellCommit(uint32_t replicas);
   void prepareFastAgain(int32_t to);
   void fastStats(double* out) const;
   void publish();

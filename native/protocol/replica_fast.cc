@@ -223,7 +223,12 @@ bool Replica::sendFastPrepare(uint32_t replica) {
   const bool again = !underWay && (backup.differs || backup.gap);
   const uint64_t first = (again ? backup.matched : std::max(backup.matched, backup.preparedTo)) + 1;
   if (underWay && backup.preparedTo == log_.end()) return false;
-  if (first - 1 < log_.base()) return false;      // it has to take part in a reconciliation
+  if (first - 1 < log_.base()) {
+    // Either it has more than it has told of, and its vote will say so; or it calls for a reconciliation, which brings the rest.
+    if (now - backup.preparedUs >= kPrepareEveryUs) tellCommit(1u << replica);
+    backup.preparedUs = now;
+    return false;
+  }
   if (again) backup.differs = backup.gap = false;
   backup.preparedUs = now;
   prepareBody_.resize(wire::kFastPrepareBytes);
@@ -240,14 +245,16 @@ bool Replica::sendFastPrepare(uint32_t replica) {
   return true;
 }
 
+void Replica::tellCommit(uint32_t replicas) {
+  uint8_t body[wire::kFastPrepareBytes];
+  wire::writeFastPrepareHeader(body, view_, committed_, committed_ + 1, log_.hashAt(committed_), 0);
+  region_.status[kPrepares] += 1;
+  sendMessage(replicas, MessageType::FastPrepare, body);
+}
+
 /// To all: the commit alone. To one: it has been silent for a while, so what is not chosen is now prepared, and what comes next at once.
 void Replica::prepareFastAgain(int32_t to) {
-  if (to < 0) {
-    uint8_t body[wire::kFastPrepareBytes];
-    wire::writeFastPrepareHeader(body, view_, committed_, committed_ + 1, log_.hashAt(committed_), 0);
-    region_.status[kPrepares] += 1;
-    return sendMessage(~0u, MessageType::FastPrepare, body);
-  }
+  if (to < 0) return tellCommit(~0u);
   if (log_.end() > committed_ && !fast_.classic) {
     fast_.classic = true;
     fast_.classicFrom = log_.end();

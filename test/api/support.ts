@@ -44,6 +44,7 @@ export interface TestClusterOptions {
   cluster?: string;
   host?: string;
   mode?: ClusterFile["mode"];
+  protocol?: ClusterFile["protocol"];
   /** Given the first port that no replica has. */
   network?: (port: number) => ClusterFile["network"];
 }
@@ -59,6 +60,7 @@ export async function clusterContent(options: TestClusterOptions = {}) {
     ...(network === undefined ? {} : { network }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
     ...(options.mode === undefined ? {} : { mode: options.mode }),
+    ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
   };
 }
 

@@ -19,7 +19,7 @@ it.each(["paxos", "paxos-batching", "fast-paxos"] as const)("%s is linearizable 
   let merged = 0;
   let killed = 0;
   for (const faults of ["default", "mutation", "crash", "harsh"]) {
-    for (let seed = 300; seed < 304; seed++) {
+    for (let seed = 300; seed < 300 + (protocol === "fast-paxos" ? 4 : 2); seed++) {
       const result = run(protocol, faults, seed, seed % 2 ? 5 : 3);
       expect(result.problems, `${faults}, seed ${seed}`).toEqual([]);
       expect(result).toMatchObject({ linearizable: true, converged: true });
@@ -27,8 +27,8 @@ it.each(["paxos", "paxos-batching", "fast-paxos"] as const)("%s is linearizable 
       killed += result.faultsInjected.killed!;
     }
   }
-  expect(merged).toBeGreaterThan(4);
-  expect(killed).toBeGreaterThan(4);
+  expect(merged).toBeGreaterThan(2);
+  expect(killed).toBeGreaterThan(2);
 });
 
 it("unreplicated is linearizable", () => {

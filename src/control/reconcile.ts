@@ -13,7 +13,7 @@ import {
   encodeFetch,
   encodeReconcile,
   encodeStartReconciliation,
-  type FetchReplyMessage,
+  type LogParts,
   FetchWhat,
   type ReconcileMessage,
 } from "./messages.js";
@@ -119,7 +119,7 @@ export class Reconciliation {
   }
 
   /** False: records that do not belong to the log. */
-  onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
+  onFetchReply(nowUs: number, from: number, message: LogParts): boolean {
     const member = this.members.get(from);
     if (message.view !== this.view || !member?.log || member.complete) return true;
     if (member.log.hashesLater(from, message)) return true;

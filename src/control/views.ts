@@ -38,7 +38,6 @@ export class Views {
   private enteredUs = 0;
   /** When the view under reconciliation is given up. */
   private giveUpUs = Never;
-  private recoveredUs = Number.NEGATIVE_INFINITY;
   private requestUs = Number.NEGATIVE_INFINITY;
 
   constructor(context: Context, parts: ViewParts) {
@@ -74,8 +73,7 @@ export class Views {
 
   /** `replica` recovers and needs a reconciliation; one serves all that do, and none can make the group thrash. */
   recover(nowUs: number, replica: number): void {
-    if (nowUs - this.recoveredUs < RecoveryPeriodUs) return;
-    this.recoveredUs = nowUs;
+    if (nowUs - this.enteredUs < RecoveryPeriodUs) return;
     this.start(nowUs, `replica ${replica} recovers`);
   }
 

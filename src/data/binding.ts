@@ -298,11 +298,16 @@ export interface NativeReplicaEngine {
    */
   restore(seqno: number, position: Uint8Array, sessions: Uint8Array): boolean;
   /**
-   * Appends records known to be committed at the log's end, executes them and commits up to there, in RECOVERY or NORMAL in a LEADER
-   * view. False: malformed, nothing was done; or the log is full or the machine stands still, and LogEnd tells how many are in. `hashes` as
-   * in install().
+   * Committed entries from `from` on, as many as `maxBytes` hold and at least one: the summary hash of the last (32 bytes), then for each
+   * the length of its record (uint32) and the record.
    */
-  appendCommitted(records: Uint8Array[], hashes?: Uint8Array): boolean;
+  committedRun(from: number, maxBytes: number): Uint8Array;
+  /**
+   * Appends such a run, which begins behind the log's end, executes it and commits up to there, in RECOVERY or NORMAL in a LEADER view. How
+   * many entries were left out: the log is full, or the machine stands still. -1: malformed, or it has another
+   * summary hash, and nothing was done. `hashes` as in install().
+   */
+  appendRun(run: Uint8Array, hashes?: Uint8Array): number;
   /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */
   reexecute(from: number, to: number): boolean;
   /** A replica in RECOVERY takes the life id that it has learned; it stays in RECOVERY. */

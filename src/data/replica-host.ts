@@ -88,7 +88,7 @@ export class ReplicaHost {
   readonly #cluster: Cluster;
   readonly #bootstrapping: Bootstrapping;
   readonly #guardsOff: number;
-  readonly #epochs: Epochs;
+  readonly epochs: Epochs;
   #faults: FaultAgreement;
   /** While this replica joins an epoch. */
   #takeOver: TakeOver | undefined;
@@ -167,7 +167,7 @@ export class ReplicaHost {
       configDigest: this.#configDigest,
       begin: (lifeId, record) => void this.bootstrap(lifeId, record),
     });
-    this.#epochs = new Epochs({
+    this.epochs = new Epochs({
       engine: this.engine,
       data: this.data,
       id,
@@ -193,10 +193,10 @@ export class ReplicaHost {
 
   /** Its index in the present configuration. */
   get id(): number {
-    return this.#epochs.id;
+    return this.epochs.id;
   }
   get epoch(): number {
-    return this.#epochs.epoch;
+    return this.epochs.epoch;
   }
   get bootId(): Uint8Array {
     return this.#bootId;
@@ -228,11 +228,11 @@ export class ReplicaHost {
     const { leader, unheard, lastReason, recovery } = this.control.snapshot;
     return {
       id: this.id,
-      replicas: this.#epochs.replicas.length,
+      replicas: this.epochs.replicas.length,
       epoch: this.epoch,
-      members: this.#epochs.replicas.map(formatAddress),
-      ...(this.#epochs.next === undefined ? {} : { nextEpoch: this.#epochs.next.epoch }),
-      joining: this.#epochs.joining,
+      members: this.epochs.replicas.map(formatAddress),
+      ...(this.epochs.next === undefined ? {} : { nextEpoch: this.epochs.next.epoch }),
+      joining: this.epochs.joining,
       limitsDigest: hex(limitsDigest(this.#cluster)),
       ...progress,
       version,
@@ -286,7 +286,7 @@ export class ReplicaHost {
       // This may have been the timer, fired a little early: it would not come again.
       this.engine.setTimer(this.#armedUs);
     }
-    this.#epochs.step(nowUs);
+    this.epochs.step(nowUs);
     if (this.#stopped()) return;
     this.#observer.observe(nowUs);
     this.#arm();
@@ -311,18 +311,18 @@ export class ReplicaHost {
         this.#faults.onMessage(nowUs, from, body);
         break;
       case MessageType.Reconfigure:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.#epochs.request(nowUs, body))));
+        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.request(nowUs, body))));
         break;
       case MessageType.NewEpoch:
-        if (!this.#epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
+        if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
         break;
       default:
         if (this.#bootstrapping.onFrame(type, from, stream, body)) break;
-        this.#epochs.onFrame(nowUs, from, type, body);
+        this.epochs.onFrame(nowUs, from, type, body);
         if (!(this.#takeOver ?? this.control).onFrame(nowUs, from, type, body)) (this.words[BadBodyWord] as number) += 1;
     }
     if (this.#stopped()) return;
-    this.#epochs.step(nowUs);
+    this.epochs.step(nowUs);
     this.#observer.observe(nowUs);
     this.#arm();
   }
@@ -334,19 +334,19 @@ export class ReplicaHost {
   #controlConfig(): ControlPlaneConfig {
     return {
       replica: this.id,
-      n: this.#epochs.replicas.length,
+      n: this.epochs.replicas.length,
       timing: this.#cluster.timing,
       // LEADER views need the data plane's half of them.
       mode: this.#cluster.mode,
       bootId: this.#bootId,
       epoch: this.epoch,
-      reconfiguration: (nowUs) => this.#epochs.reconfiguration(nowUs),
+      reconfiguration: (nowUs) => this.epochs.reconfiguration(nowUs),
       guardsOff: this.#guardsOff,
     };
   }
 
   #newFaults(): FaultAgreement {
-    return new FaultAgreement(this.id, this.#epochs.replicas.length, {
+    return new FaultAgreement(this.id, this.epochs.replicas.length, {
       send: (to, body) => this.engine.send(to, MessageType.Fault, body),
       executed: () => this.data.executed,
       // Of what is forgotten nothing can be said.
@@ -379,11 +379,12 @@ export class ReplicaHost {
   }
 
   #startTakeOver(seqno: number): void {
-    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, (nowUs, snapshot) => {
+    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, (nowUs, snapshot, view) => {
       this.#takeOver = undefined;
       this.#checkpoint = snapshot;
-      this.#epochs.takenOver(nowUs);
+      const inFirstView = this.epochs.takenOver(nowUs, view);
       this.#beginControl();
+      if (!inFirstView) this.control.leave(nowUs, view);
     });
     this.#arm();
   }
@@ -427,7 +428,7 @@ export class ReplicaHost {
       this.#faults.cancel();
       this.#setHalted(false);
     }
-    this.#epochs.installed();
+    this.epochs.installed();
     this.#observer.installed(this.engine.nowUs(), view, rolledBack, installed);
   }
 
@@ -483,7 +484,7 @@ export class ReplicaHost {
     }
     // Whole microseconds, rounded up: a timer that came a fraction early would be set again for the same moment, for ever.
     const controlUs = this.#takeOver?.deadlineUs ?? this.control.nextDeadlineUs();
-    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.nextDeadlineUs(), this.#epochs.deadlineUs));
+    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.nextDeadlineUs(), this.epochs.deadlineUs));
     if (this.data.keeper.pulling) dueUs = Math.min(dueUs, Math.ceil(this.engine.nowUs()) + PullEveryUs);
     // An earlier timer that is on its way will find out.
     if (dueUs >= this.#armedUs) return;

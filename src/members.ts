@@ -223,9 +223,20 @@ async function withBootIds(cluster: Cluster, before: Membership, next: Member[],
     const bootId = bootIds.get(formatAddress(member.address));
     return member.from === undefined && bootId !== undefined ? { address: member.address, bootId } : member;
   });
+  const up = members.filter(({ from }) => from === undefined || takesPart(before.members[from]?.report)).length;
+  if (2 * up <= members.length) {
+    throw new SquallError(
+      "MEMBERS_UNREACHABLE",
+      `Only ${up} of the ${members.length} next members are up and have their memory: fewer than a majority could not go on. Start the others, or replace them first.`,
+    );
+  }
   const staying = new Set(next.flatMap(({ from }) => (from === undefined ? [] : [from])));
   const leaving = before.members.filter((_, i) => !staying.has(i)).map(({ address }) => address);
   return { epoch: before.epoch + 1, members, leaving };
+}
+
+function takesPart(report: ReplicaReport | undefined): boolean {
+  return report?.status === "normal" || report?.status === "reconciliation";
 }
 
 /** The report of whoever listens at each address; undefined for those that did not answer. */

@@ -17,7 +17,7 @@ import {
   sameAddress,
 } from "../control/membership.js";
 import { tolerated } from "../control/quorums.js";
-import { MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
+import { Guard, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
 import { hex } from "./hashing.js";
 import type { ReplicaDataPlane } from "./replica-data-plane.js";
 
@@ -44,7 +44,7 @@ export interface EpochsHost {
   reconcile(nowUs: number): void;
   /** This replica is index `replica` of another configuration from now on; `joins`: NORMAL only once it has taken over the state. */
   entered(configuration: Configuration, replica: number, joins: boolean): void;
-  /** Starts to fetch the state at `seqno` or later from the others; takenOver() follows. */
+  /** Starts to fetch the state at `seqno` or later from the others (0: none is needed); takenOver() follows. */
   takeOver(seqno: number): void;
   /** Others that this replica hears in its view of the present epoch. */
   silent(): readonly number[];
@@ -63,6 +63,8 @@ export interface EpochsOptions {
   snapshots: boolean;
   /** Of an operation. */
   largestBytes: number;
+  /** Bit mask of Guard; test builds only. */
+  guardsOff: number;
   host: EpochsHost;
 }
 
@@ -223,7 +225,7 @@ export class Epochs {
 
   #leave({ configuration, holders }: NewEpochMessage): void {
     const n = configuration.members.length;
-    if (bits(holders) > tolerated(n)) this.#options.host.retired();
+    if (bits(holders) > tolerated(n) || !this.#guard(Guard.OldMembersServe)) this.#options.host.retired();
   }
 
   /** Others have gone on. With the end of the epoch in the own log it is committed; else the others of this epoch may help, if there are enough. */
@@ -249,7 +251,11 @@ export class Epochs {
 
   #join(nowUs: number, message: NewEpochMessage, replica: number): void {
     if (!this.#enter(nowUs, message, replica, true)) return;
-    this.#options.host.takeOver(message.seqno);
+    this.#options.host.takeOver(this.#guard(Guard.JoinWithState) ? message.seqno : 0);
+  }
+
+  #guard(guard: number): boolean {
+    return (this.#options.guardsOff & guard) === 0;
   }
 
   #enter(nowUs: number, message: NewEpochMessage, replica: number, joins: boolean): boolean {

@@ -153,7 +153,8 @@ export class ReplicaHost {
         onInstalled: (view, rolledBack, installed) => this.#onInstalled(view, rolledBack, installed),
         onCheckpoint: (snapshot) => this.#onCheckpoint(snapshot),
         onCheckpointRefused: (seqno, error) => this.#onEvent({ type: "checkpoint-refused", replica: id, seqno, error }),
-        onRestored: (snapshot) => this.#onEvent({ type: "restored", replica: id, seqno: snapshot.seqno, bytes: bytesOf(snapshot) }),
+        onRestored: ({ seqno, machine, sessions }) =>
+          this.#onEvent({ type: "restored", replica: id, seqno, bytes: machine.length + sessions.length }),
         onVerified: (snapshot, valid) => this.#onVerified(snapshot, valid),
         onEvent: (event) => this.#onControlEvent(event),
         onFail: (message) => this.#fail(message),
@@ -176,6 +177,7 @@ export class ReplicaHost {
       firstMode: cluster.mode === "speculative" ? Mode.Speculative : Mode.Leader,
       snapshots: checkpointEvery(options) > 0,
       largestBytes: cluster.limits.operationBytes,
+      guardsOff: this.#guardsOff,
       host: {
         reconcile: (nowUs) => this.control.reconfigure(nowUs),
         entered: (configuration, replica, joins) => this.#onEntered(configuration, replica, joins),
@@ -336,7 +338,6 @@ export class ReplicaHost {
       replica: this.id,
       n: this.epochs.replicas.length,
       timing: this.#cluster.timing,
-      // LEADER views need the data plane's half of them.
       mode: this.#cluster.mode,
       bootId: this.#bootId,
       epoch: this.epoch,
@@ -379,13 +380,15 @@ export class ReplicaHost {
   }
 
   #startTakeOver(seqno: number): void {
-    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, (nowUs, snapshot, view) => {
+    const done = (nowUs: number, snapshot: Snapshot | undefined, view: number): void => {
       this.#takeOver = undefined;
       this.#checkpoint = snapshot;
       const inFirstView = this.epochs.takenOver(nowUs, view);
       this.#beginControl();
       if (!inFirstView) this.control.leave(nowUs, view);
-    });
+    };
+    if (seqno === 0) return done(this.engine.nowUs(), undefined, 0);
+    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, done);
     this.#arm();
   }
 
@@ -491,8 +494,4 @@ export class ReplicaHost {
     this.#armedUs = dueUs;
     this.engine.setTimer(dueUs);
   }
-}
-
-function bytesOf({ machine, sessions }: Snapshot): number {
-  return machine.length + sessions.length;
 }

@@ -9,9 +9,13 @@ import { hex } from "../data/hashing.js";
 import type { ReplicaHost } from "../data/replica-host.js";
 import { randomBytes, type SimulatedCluster } from "./cluster.js";
 import type { Prng } from "./prng.js";
+import type { Crashes } from "./schedule.js";
 import type { Trace } from "./trace.js";
 
 const CLIENT_ID_BYTES = 8;
+/** How often a change meets the worst: see isolate(). */
+const WORST_CHANCE = 0.4;
+const WORST_US = 30_000;
 /** It stays in all configurations: every client knows its address. */
 const ANCHOR_PLACE = 0;
 
@@ -43,6 +47,8 @@ function placed(cluster: SimulatedCluster, { epoch, members }: Configuration): P
 export class MembersOperator {
   /** The request that is repeated until the epoch has begun. */
   private request: { epoch: number; tool: NativeToolEngine; old: number; body: Uint8Array } | undefined;
+  /** Cut off until then; who stays of them dies at that moment, and is started again later. */
+  private worst: { untilUs: number; pairs: [number, number][]; victims: number[]; killed: boolean } | undefined;
   /** All that was ever asked for: any may come to be, as long as its epoch has not begun. */
   private readonly asked: PlacedMembers[] = [];
   /** Configurations that were seen to begin, by epoch. */
@@ -51,6 +57,7 @@ export class MembersOperator {
   constructor(
     private readonly binding: NativeBinding,
     private readonly cluster: () => SimulatedCluster,
+    private readonly crashes: () => Crashes,
     private readonly prng: Prng,
   ) {}
 
@@ -63,6 +70,8 @@ export class MembersOperator {
     if (configuration === undefined || lifeId === undefined) return;
     const cluster = this.cluster();
     const next = placed(cluster, configuration);
+    // As `squall members` does: what can't go on once it has begun is not asked for.
+    if (this.lost(next) > tolerated(next.places.length)) return;
     trace?.(cluster.hub.nowUs(), `operator: epoch ${next.epoch} is to have its members at ${next.places.join(", ")}`);
     this.asked.push(next);
     const { group, secret, sealed, datagramBytes } = cluster.cluster;
@@ -86,23 +95,70 @@ export class MembersOperator {
       old: before.places.length,
       body: Buffer.concat([lifeId, encodeConfiguration(configuration)]),
     };
+    if (configuration.leaving.length > 0 && this.worst === undefined && this.prng.chance(WORST_CHANCE)) this.isolate(before, next, trace);
     this.step();
+  }
+
+  /**
+   * f+1 members end the epoch among themselves, all who leave among them. The rest hear nothing of it, nor do those who join; and then those
+   * of the f+1 who stay die: only who leaves knows by then how the epoch ended.
+   */
+  private isolate(before: PlacedMembers, next: PlacedMembers, trace: Trace | undefined): void {
+    const { hub, replicaPorts } = this.cluster();
+    const leaving = before.places.filter((place) => !next.places.includes(place));
+    const staying = this.prng.shuffle(before.places.filter((place) => next.places.includes(place)));
+    const victims = staying.slice(0, tolerated(before.places.length) + 1 - leaving.length);
+    const side = [...leaving, ...victims];
+    const others = [...replicaPorts.keys()].filter((place) => !side.includes(place));
+    const pairs = side.flatMap((a) => others.map((b): [number, number] => [replicaPorts[a]!, replicaPorts[b]!]));
+    for (const [a, b] of pairs) {
+      hub.setBlocked(a, b, true);
+      hub.setBlocked(b, a, true);
+    }
+    trace?.(hub.nowUs(), `operator: ${side.join(", ")} are cut off, ${victims.join(", ")} will die`);
+    this.worst = { untilUs: hub.nowUs() + WORST_US, pairs, victims, killed: false };
+  }
+
+  private worsen(): void {
+    const { worst } = this;
+    const { hub } = this.cluster();
+    if (worst === undefined || hub.nowUs() < worst.untilUs) return;
+    if (worst.killed) {
+      for (const victim of worst.victims) this.crashes().restart(victim);
+      this.worst = undefined;
+      return;
+    }
+    for (const victim of worst.victims) this.crashes().kill(victim, false);
+    for (const [a, b] of worst.pairs) {
+      hub.setBlocked(a, b, false);
+      hub.setBlocked(b, a, false);
+    }
+    worst.killed = true;
+    worst.untilUs += WORST_US;
   }
 
   /** Repeats the request. */
   step(): void {
+    this.worsen();
     if (this.request === undefined) return;
     const { epoch, tool, old, body } = this.request;
     if (this.newest().epoch >= epoch || this.prng.chance(0.02)) {
-      this.stop();
+      this.forget();
       return;
     }
     for (let index = 0; index < old; index++) tool.ask(index, MessageType.Reconfigure, body);
   }
 
-  stop(): void {
+  private forget(): void {
     this.request?.tool.close();
     this.request = undefined;
+  }
+
+  /** The faults are over. */
+  stop(): void {
+    this.forget();
+    for (const victim of this.worst?.victims ?? []) this.crashes().restart(victim);
+    this.worst = undefined;
   }
 
   /**
@@ -134,7 +190,8 @@ export class MembersOperator {
   private lost({ epoch, places, bootIds }: PlacedMembers): number {
     return places.filter((place, index) => {
       const host = this.cluster().host(place);
-      if (host === undefined) return true;
+      // Who has retired was no longer needed, as it seemed.
+      if (host === undefined) return this.cluster().isDead(place);
       if (host.words[StatusWord.Status] !== ReplicaStatus.Recovery) return false;
       if (host.epochs.joining) return host.epoch > epoch;
       return bootIds[index] === undefined || bootIds[index] !== hex(host.bootId);

@@ -173,6 +173,9 @@ const crash: FaultProfile = {
 /** Short runs in which replicas come, go and lose their memory all the time. */
 const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
 
+/** Changes of the members that little else disturbs: what the operator draws into them happens. */
+const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, readShares: [0] };
+
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
 
@@ -185,6 +188,7 @@ export const profiles: Readonly<Record<string, FaultProfile>> = {
   mutationLeader,
   crash,
   members,
+  mutationMembers,
   reads,
 };
 

@@ -121,7 +121,12 @@ class Simulation {
       window,
     });
     const planned = plans.reduce((sum, plan) => sum + plan.bursts.reduce((own, burst) => own + burst.operations, 0), 0);
-    this.operator = new MembersOperator(options.binding, () => this.cluster, prng.split("operator"));
+    this.operator = new MembersOperator(
+      options.binding,
+      () => this.cluster,
+      () => this.crashes,
+      prng.split("operator"),
+    );
     this.crashes = new ReplicaCrashes(
       () => this.cluster,
       (place) => this.operator.mayLose(place),

@@ -16,6 +16,7 @@ enum Guard : uint32_t {
   kGuardPrepareQuorum = 1u << 7,
   kGuardReadAtEnd = 1u << 26,
   kGuardReadQuorum = 1u << 27,
+  kGuardClosingView = 1u << 28,
 };
 
 /// True when the rule is in force.

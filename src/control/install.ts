@@ -2,7 +2,7 @@
 import { Guard, MessageType } from "../data/binding.js";
 import { type Context, MaxSuffixEntries } from "./context.js";
 import { hashKey, type LogRow, RecordPool, recordOf } from "./log-rows.js";
-import { encodeFetch, type LogParts, FetchWhat, HashBytes, RowBytes, type StartViewMessage } from "./messages.js";
+import { encodeFetch, FetchWhat, HashBytes, type LogParts, RowBytes, type StartViewMessage } from "./messages.js";
 import { RemoteLog } from "./remote-log.js";
 import { type Snapshot, snapshotHash } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";

@@ -103,7 +103,6 @@ export interface CommittedRun {
   single?: FetchedRecord;
 }
 
-
 export type FetchReplyMessage = LogParts | CommittedRun;
 
 export function encodeSync(m: SyncMessage): Uint8Array {

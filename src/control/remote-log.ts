@@ -5,7 +5,7 @@
 import { equalBytes } from "./context.js";
 import type { DataPlane, HashRun } from "./data-plane.js";
 import { commonPrefix, type LogRow, parseRows, type RecordPool } from "./log-rows.js";
-import { type FetchedRecord, type FetchRange, type LogParts, FetchWhat, MaxFetchRanges, RowBytes } from "./messages.js";
+import { type FetchedRecord, type FetchRange, FetchWhat, type LogParts, MaxFetchRanges, RowBytes } from "./messages.js";
 
 export interface Missing {
   what: number;

@@ -71,6 +71,11 @@ export class Views {
     this.enter(nowUs, this.nextView(), true, reason);
   }
 
+  /** For a view later than `view`. */
+  leave(nowUs: number, view: number): void {
+    this.enter(nowUs, view + 1, true, `joined when view ${view} was under way`);
+  }
+
   /** `replica` recovers and needs a reconciliation; one serves all that do, and none can make the group thrash. */
   recover(nowUs: number, replica: number): void {
     if (nowUs - this.enteredUs < RecoveryPeriodUs) return;

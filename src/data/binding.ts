@@ -133,6 +133,7 @@ export const Guard = {
   PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit
   ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
   ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
+  ClosingView: 1 << 28, // nothing is appended in a view whose log ends with the reconfiguration
   // control plane (TypeScript) guards
   LastNormalView: 1 << 8, // v_l is its own variable, not the view of the last entry
   CommitAcrossViews: 1 << 9, // COMMIT(v) only if v <= v_l
@@ -149,6 +150,9 @@ export const Guard = {
   RecoverySilence: 1 << 20, // ... and until then sends nothing that counts (off: the naive recovery, which copies a NORMAL replica's log)
   QuorumIncarnations: 1 << 21, // a RECONCILE older than a crash that the quorum knows of does not count
   AdoptVector: 1 << 22, // every installer adopts the maximum of the crash vectors
+  // guards of epochs (TypeScript)
+  OldMembersServe: 1 << 29, // who is no member any more stays until f'+1 members of the next epoch have the state
+  JoinWithState: 1 << 30, // who joins takes part only once it has the state that the epoch began with
 } as const;
 
 export interface ReplicaEngineOptions {

@@ -36,6 +36,7 @@ export interface ClusterFileOptions {
   /** Hosts and ports of the replicas; by default three free ports of loopback. */
   replicas?: { host: string; port: number }[];
   mode?: Mode;
+  protocol?: string;
   limits?: Record<string, number>;
   timing?: Record<string, number>;
 }
@@ -59,6 +60,7 @@ export async function writeClusterFile(options: ClusterFileOptions): Promise<str
     network: networks[options.design],
     secretFile: "cluster.secret",
     ...(options.mode && { mode: options.mode }),
+    ...(options.protocol && { protocol: options.protocol }),
     limits: { ...longLog, ...options.limits },
     ...(options.timing && { timing: options.timing }),
   };

@@ -15,9 +15,11 @@ program
   .option("--quick", "few and short runs: a first impression", false)
   .option("--rounds <n>", "runs of each side, by turns", positive)
   .option("--seconds <s>", "length of each run", positive)
-  .action(async ({ json, quick, rounds, seconds }) => {
-    const { benchCommit } = await import("./commit/commit.js");
-    process.exit(await benchCommit({ json, rounds: rounds ?? (quick ? 3 : 7), secondsPerRun: seconds ?? (quick ? 0.4 : 1), pinned: true }));
+  .option("--protocol <name>", "this protocol alone, beside a floor of as many round trips")
+  .action(async ({ json, quick, rounds, seconds, protocol }) => {
+    const { benchCommit, benchProtocol } = await import("./commit/commit.js");
+    const options = { json, rounds: rounds ?? (quick ? 3 : 7), secondsPerRun: seconds ?? (quick ? 0.4 : 1), pinned: true };
+    process.exit(await (protocol === undefined ? benchCommit(options) : benchProtocol({ ...options, protocol })));
   });
 
 program
@@ -68,6 +70,18 @@ program
   .action(async ({ json, rounds, window }) => {
     const { benchRolling } = await import("./rolling/rolling.js");
     process.exit(await benchRolling({ json, rounds, window }));
+  });
+
+program
+  .command("transfer")
+  .description("throughput while a replica without memory fetches a large state")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--rounds <n>", "how many transfers", positive, 3)
+  .option("--mebibytes <n>", "size of the state", positive, 64)
+  .option("--window <n>", "operations kept outstanding", positive, 64)
+  .action(async ({ json, rounds, mebibytes, window }) => {
+    const { benchTransfer } = await import("./transfer/transfer.js");
+    process.exit(await benchTransfer({ json, rounds, mebibytes, window }));
   });
 
 program

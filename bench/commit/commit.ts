@@ -102,6 +102,27 @@ function print(title: string, side: SideBySide): void {
   console.log(`                    squall ${side.opsPerSecond64} op/s, p99.9 ${side.p999Us64} us: ${side.throughputRatio} times the floor`);
 }
 
+/** A protocol and the floor of its round trips: two where a leader asks the others first, else one. */
+export async function benchProtocol(options: CommitOptions & { protocol: string }): Promise<number> {
+  const { protocol } = options;
+  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const progress = new Progress(1 + 2 * options.rounds, protocol);
+  const [port, leaderPort] = (await freePorts(2)) as [number, number];
+  const where = { group: randomMulticastGroup(), port, lifetimeSeconds: 60 + Math.ceil(8 * options.rounds * options.secondsPerRun) };
+  const program = compileFloor(folder);
+  const twoRoundTrips = protocol.startsWith("paxos");
+  const floor = twoRoundTrips ? await Floor.startTwoRoundTrips(program, { ...where, leaderPort }) : await Floor.start(program, where);
+  const group = await Group.start({ folder, name: protocol, design: "multicast", clients: 1, protocol });
+  const side = await sideBySide(floor, group, options, progress, protocol);
+  group.stop();
+  progress.stop();
+  print(`${protocol}, one client process, three replica processes; the floor takes ${twoRoundTrips ? "two round trips" : "one round trip"}`, side);
+  for (const what of group.wrong.slice(0, 10)) console.log(`WRONG: ${what}`);
+  if (options.json) console.log(JSON.stringify({ protocol, ...side, digestsAgree: group.last?.digestsAgree === true, wrong: group.wrong.length }));
+  return group.wrong.length === 0 ? 0 : 1;
+}
+
 /** Measures floor and Squall in one run. The exit status says whether results were right, never how fast they came. */
 export async function benchCommit(options: CommitOptions): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));

@@ -27,7 +27,14 @@ export function compileFloor(folder: string): string {
   return program;
 }
 
-/** Three echo processes that stay for the whole benchmark (blocked in a receive, they cost nothing while the other side runs). */
+interface FloorOptions {
+  group: string;
+  port: number;
+  cpu?: number;
+  lifetimeSeconds: number;
+}
+
+/** Echo processes, and a leader in front of them for the two-round-trip floor, that stay for the whole benchmark (blocked in a receive, they cost nothing while the other side runs). */
 export class Floor {
   readonly #program: string;
   readonly #group: string[];
@@ -39,19 +46,19 @@ export class Floor {
     this.#cpu = cpu;
   }
 
-  static async start(program: string, options: { group: string; port: number; cpu?: number; lifetimeSeconds: number }): Promise<Floor> {
-    const group = ["--group", options.group, "--port", String(options.port), "--echoes", "3"];
-    const cpu = options.cpu === undefined ? [] : ["--cpu", String(options.cpu)];
-    await Promise.all(
-      [0, 1, 2].map((id) => {
-        const child = spawnChild(program, ["echo", ...group, "--id", String(id), "--lifetime", String(options.lifetimeSeconds), ...cpu]);
-        return new Promise<void>((resolve, reject) => {
-          child.stdout!.once("data", () => resolve());
-          child.once("exit", (code) => reject(new Error(`an echo process of the floor ended (${code})`)));
-        });
-      }),
-    );
+  /** One round trip: the client sends to three echo processes and waits for all. */
+  static async start(program: string, options: FloorOptions): Promise<Floor> {
+    const { group, cpu, start } = processes(program, options);
+    await Promise.all([0, 1, 2].map((id) => start("echo", ["--id", String(id)])));
     return new Floor(program, group, cpu);
+  }
+
+  /** Two round trips: client, leader, two backups, and back as soon as one of them has answered. `leaderPort`: another than `port`. */
+  static async startTwoRoundTrips(program: string, options: FloorOptions & { leaderPort: number }): Promise<Floor> {
+    const { cpu, start } = processes(program, options);
+    const port = String(options.leaderPort);
+    await Promise.all([start("echo", ["--id", "1"]), start("echo", ["--id", "2"]), start("leader", ["--own", port])]);
+    return new Floor(program, ["--group", "127.0.0.1", "--port", port, "--echoes", "1"], cpu);
   }
 
   run(window: number, seconds: number): Promise<FloorResult> {
@@ -76,4 +83,17 @@ export class Floor {
       });
     });
   }
+}
+
+function processes(program: string, options: FloorOptions) {
+  const group = ["--group", options.group, "--port", String(options.port), "--echoes", "3"];
+  const cpu = options.cpu === undefined ? [] : ["--cpu", String(options.cpu)];
+  const start = (what: string, more: string[]): Promise<void> => {
+    const child = spawnChild(program, [what, ...group, ...more, "--lifetime", String(options.lifetimeSeconds), ...cpu]);
+    return new Promise<void>((resolve, reject) => {
+      child.stdout!.once("data", () => resolve());
+      child.once("exit", (code) => reject(new Error(`the floor's ${what} process ended (${code})`)));
+    });
+  };
+  return { group, cpu, start };
 }

@@ -20,6 +20,8 @@ export interface GroupOptions {
   design: Design;
   clients: number;
   mode?: Mode;
+  /** As in the cluster file. */
+  protocol?: string;
   /** Command in front of Node, to pin the processes. */
   launcher?: string[];
   execArgv?: string[];

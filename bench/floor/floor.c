@@ -4,7 +4,12 @@
 //
 //   floor echo   --group 239.255.1.1 --port 9000 --id 0 [--cpu 0] [--lifetime 120]
 //   floor client --group 239.255.1.1 --port 9000 --echoes 3 --window 64 --seconds 2 [--warmup 0.2] [--cpu 0]
+//   floor leader --group 239.255.1.1 --port 9000 --own 9001 [--cpu 0] [--lifetime 120]
 //   floor exec   --cpu 0 -- command arguments...    (runs the command on this CPU: both sides are pinned by the same call)
+//
+// Two round trips, the floor under protocols with a leader: a client sends to a leader, `floor client --group 127.0.0.1 --port 9001 --echoes 1`;
+// the leader multicasts to two backups, `floor echo` with the ids 1 and 2, and answers the client when the first of them has answered,
+// for that and the leader itself are a majority of three.
 //
 // The client keeps `window` requests outstanding, each in a datagram of its own, and prints one line of JSON.
 #define _GNU_SOURCE
@@ -34,7 +39,7 @@ _Static_assert(sizeof(Message) == kDatagramBytes, "64 bytes on the wire");
 
 typedef struct {
   const char* group;
-  int port, id, echoes, window, cpu, lifetimeSeconds;
+  int port, own, id, echoes, window, cpu, lifetimeSeconds;
   double seconds, warmupSeconds;
 } Options;
 
@@ -84,6 +89,39 @@ _Noreturn static void runEcho(const Options* o) {
     if (length != sizeof message) continue;
     message.echo = (uint32_t)o->id;
     sendto(fd, &message, sizeof message, 0, (struct sockaddr*)&from, fromLength);
+  }
+}
+
+/// One socket for the client and the backups; an id that is not 0 tells an answer from a request.
+_Noreturn static void runLeader(const Options* o) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  alarm((unsigned)o->lifetimeSeconds);
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  if (fd < 0) fail("socket");
+  struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = loopback, .sin_port = htons((uint16_t)o->own)};
+  if (bind(fd, (struct sockaddr*)&own, sizeof own)) fail("bind");
+  if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &loopback, sizeof loopback)) fail("multicast interface");
+  struct sockaddr_in backups = addressOf(o->group, o->port);
+  static struct sockaddr_in clients[kMaxWindow];
+  static uint32_t rounds[kMaxWindow];  // that wait for a backup; 0: none
+  puts("ready");
+  fflush(stdout);
+  for (;;) {
+    Message message;
+    struct sockaddr_in from;
+    socklen_t fromLength = sizeof from;
+    ssize_t length = recvfrom(fd, &message, sizeof message, 0, (struct sockaddr*)&from, &fromLength);
+    if (length != sizeof message || message.slot >= kMaxWindow) continue;
+    if (message.echo == 0) {
+      clients[message.slot] = from;
+      rounds[message.slot] = message.round;
+      sendto(fd, &message, sizeof message, 0, (struct sockaddr*)&backups, sizeof backups);
+    } else if (rounds[message.slot] == message.round) {
+      rounds[message.slot] = 0;
+      message.echo = 0;
+      sendto(fd, &message, sizeof message, 0, (struct sockaddr*)&clients[message.slot], sizeof clients[message.slot]);
+    }
   }
 }
 
@@ -171,7 +209,7 @@ static int runClient(const Options* o) {
 }
 
 int main(int count, char** values) {
-  Options o = {.group = "239.255.1.1", .port = 9000, .echoes = 3, .window = 1, .cpu = -1, .lifetimeSeconds = 120, .seconds = 1, .warmupSeconds = 0.2};
+  Options o = {.group = "239.255.1.1", .port = 9000, .own = 9001, .echoes = 3, .window = 1, .cpu = -1, .lifetimeSeconds = 120, .seconds = 1, .warmupSeconds = 0.2};
   char** command = NULL;
   for (int i = 2; i < count && !command; i += 2) {
     if (!strcmp(values[i], "--")) {
@@ -182,6 +220,7 @@ int main(int count, char** values) {
     const char *name = values[i], *value = values[i + 1];
     if (!strcmp(name, "--group")) o.group = value;
     else if (!strcmp(name, "--port")) o.port = atoi(value);
+    else if (!strcmp(name, "--own")) o.own = atoi(value);
     else if (!strcmp(name, "--id")) o.id = atoi(value);
     else if (!strcmp(name, "--echoes")) o.echoes = atoi(value);
     else if (!strcmp(name, "--window")) o.window = atoi(value);
@@ -191,13 +230,14 @@ int main(int count, char** values) {
     else if (!strcmp(name, "--warmup")) o.warmupSeconds = atof(value);
     else fail(name);
   }
-  if (o.window < 1 || o.window > kMaxWindow || o.echoes < 1 || o.echoes > kMaxEchoes || o.id < 0 || o.id >= o.echoes || o.port < 1 || o.port > 65535) fail("option");
+  if (o.window < 1 || o.window > kMaxWindow || o.echoes < 1 || o.echoes > kMaxEchoes || o.id < 0 || o.id >= o.echoes || o.port < 1 || o.port > 65535 || o.own < 1 || o.own > 65535) fail("option");
   pinTo(o.cpu);
   if (count > 1 && !strcmp(values[1], "echo")) runEcho(&o);
+  if (count > 1 && !strcmp(values[1], "leader")) runLeader(&o);
   if (count > 1 && !strcmp(values[1], "client")) return runClient(&o);
   if (count > 1 && !strcmp(values[1], "exec") && command && *command) {
     execvp(*command, command);
     fail(*command);
   }
-  fail("usage: floor echo|client|exec");
+  fail("usage: floor echo|leader|client|exec");
 }

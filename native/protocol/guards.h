@@ -16,7 +16,8 @@ enum Guard : uint32_t {
   kGuardPrepareQuorum = 1u << 7,
   kGuardReadAtEnd = 1u << 26,
   kGuardReadQuorum = 1u << 27,
-  kGuardFastQuorum = 1u << 28,
+  kGuardFastQuorum = 1u << 24,
+  kGuardClosingView = 1u << 28,
 };
 
 /// True when the rule is in force.

@@ -187,6 +187,11 @@ export class ControlPlane {
     if (this.runs) this.enter(nowUs, () => this.startReconciliation(nowUs, "another configuration was asked for"));
   }
 
+  /** Leaves its view for one later than `view`: part of the state was committed up to there. */
+  leave(nowUs: number, view: number): void {
+    if (this.runs) this.enter(nowUs, () => this.views.leave(nowUs, view));
+  }
+
   /** The log grew, or the replica was bootstrapped. */
   onProgress(nowUs: number): void {
     if (this.busy) this.grewMeanwhile = true;

@@ -46,11 +46,13 @@ export interface DataPlane {
   restore(snapshot: Snapshot): boolean;
   /** RECOVERY: takes the life that was learned. False: another status. */
   setLife(lifeId: Uint8Array): boolean;
+  /** Committed entries from `from` on, about `maxBytes` of them: see NativeReplicaEngine.committedRun. */
+  committedRun(from: number, maxBytes: number): Uint8Array;
   /**
-   * RECOVERY: appends entries known to be committed, executes and commits them. `hashes`: their summary hashes, 32 bytes each,
-   * verified. False: the log has no room for all of them.
+   * RECOVERY: appends a run of committed entries that begins behind the log's end, executes and commits them. `hashes`: their summary
+   * hashes, 32 bytes each, if they are known. How many were left out, since the log has no room for them; -1: it does not fit.
    */
-  appendCommitted(records: Uint8Array[], hashes: Uint8Array): boolean;
+  appendRun(run: Uint8Array, hashes: Uint8Array | undefined): number;
   /**
    * Whether the summary hashes of these records, which a message from replica `from` brought, are computed on another thread;
    * ControlPlane.onHashed tells when all `chained` are set. False: too few bytes for that, or too much is under way.

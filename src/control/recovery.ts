@@ -14,6 +14,8 @@ import {
   encodeFetch,
   encodeStartReconciliation,
   type FetchReplyMessage,
+  FetchWhat,
+  type LogParts,
   type StartViewMessage,
 } from "./messages.js";
 import { Prefetch } from "./prefetch.js";
@@ -91,8 +93,9 @@ export class Recovery {
   /** False: records that do not belong to the log. */
   onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
     this.installUs = nowUs;
+    if (message.what === FetchWhat.Committed) return this.prefetch.onRun(nowUs, from, message);
     if (this.naive) return this.onNaiveReply(nowUs, from, message);
-    return this.installer.running ? this.installer.onFetchReply(nowUs, from, message) : this.prefetch.onFetchReply(nowUs, from, message);
+    return !this.installer.running || this.installer.onFetchReply(nowUs, from, message);
   }
 
   private dispatch(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
@@ -223,7 +226,7 @@ export class Recovery {
     this.onNaiveReply(nowUs, source, undefined);
   }
 
-  private onNaiveReply(nowUs: number, from: number, message: FetchReplyMessage | undefined): boolean {
+  private onNaiveReply(nowUs: number, from: number, message: LogParts | undefined): boolean {
     const { log, answer, source } = this.naive as Copy;
     if (message && from === source && "rows" in message) log.addRows(message.from, message.rows);
     else if (message && from === source && "records" in message) log.addRecords(message.records);

@@ -5,7 +5,7 @@
 import { equalBytes } from "./context.js";
 import type { DataPlane, HashRun } from "./data-plane.js";
 import { commonPrefix, type LogRow, parseRows, type RecordPool } from "./log-rows.js";
-import { type FetchedRecord, type FetchRange, type FetchReplyMessage, FetchWhat, MaxFetchRanges, RowBytes } from "./messages.js";
+import { type FetchedRecord, type FetchRange, FetchWhat, type LogParts, MaxFetchRanges, RowBytes } from "./messages.js";
 
 export interface Missing {
   what: number;
@@ -87,7 +87,7 @@ export class RemoteLog {
    * Whether the records' hashes are computed on another thread first, since there are many bytes of them; the message comes again
    * then (ControlPlane.onHashed), and addRecords compares only.
    */
-  hashesLater(from: number, message: FetchReplyMessage): boolean {
+  hashesLater(from: number, message: LogParts): boolean {
     if (message.what !== FetchWhat.Records || this.commonPrefix === undefined || message.hashed) return false;
     const runs: HashRun[] = [];
     for (const fetched of message.records) {

@@ -155,10 +155,14 @@ export class ReplicaDataPlane implements DataPlane {
     return this.#engine.setLife(lifeId);
   }
 
-  appendCommitted(records: Uint8Array[], hashes: Uint8Array): boolean {
-    const complete = this.#engine.appendCommitted(records, hashes);
+  committedRun(from: number, maxBytes: number): Uint8Array {
+    return this.#engine.committedRun(from, maxBytes);
+  }
+
+  appendRun(run: Uint8Array, hashes: Uint8Array | undefined): number {
+    const appended = this.#engine.appendRun(run, hashes);
     this.commitExecuted();
-    return complete;
+    return appended;
   }
 
   verify(snapshot: Snapshot): boolean | undefined {

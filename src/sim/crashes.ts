@@ -1,4 +1,4 @@
-/** Kills and restarts of replicas: at most f at a time are dead or without their memory, which is what the protocol promises to bear. */
+/** Kills and restarts of replicas: no more at a time are dead or without their memory than the protocol promises to bear. */
 import type { SimulatedCluster } from "./cluster.js";
 import type { Prng } from "./prng.js";
 import type { Crashes } from "./schedule.js";
@@ -10,13 +10,13 @@ export class ReplicaCrashes implements Crashes {
 
   constructor(
     private readonly cluster: () => SimulatedCluster,
-    private readonly tolerated: number,
+    private readonly mayLose: (place: number) => boolean,
     private readonly prng: Prng,
   ) {}
 
   kill(replica: number, within: boolean): void {
     const cluster = this.cluster();
-    if (cluster.isDead(replica) || cluster.lost >= this.tolerated) return;
+    if (cluster.host(replica) === undefined || !this.mayLose(replica)) return;
     if (within) {
       this.armed.add(replica);
       return;
@@ -28,7 +28,7 @@ export class ReplicaCrashes implements Crashes {
 
   restart(replica: number): void {
     this.armed.delete(replica);
-    if (this.cluster().isDead(replica)) this.cluster().restart(replica, this.prng.split(`restart ${this.killed}`));
+    if (this.cluster().isDead(replica)) this.cluster().restart(replica, this.prng.split(`restart ${this.killed} ${replica}`));
   }
 
   /** In the middle of an install or commit of this replica. */

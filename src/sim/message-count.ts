@@ -58,6 +58,7 @@ export function countMessages({ binding, protocol, replicas, operations = 50 }: 
     prng,
     oracle: new Oracle(),
     replicas,
+    spares: 0,
     plans: [client],
     multicast: false,
     operations,
@@ -103,7 +104,7 @@ export function countMessages({ binding, protocol, replicas, operations = 50 }: 
       const { sent, received } = hub.portCounters(port);
       return (sent - before[replica]!.sent + received - before[replica]!.received) / operations;
     });
-    if (cluster.word(0, StatusWord.View) !== 0) throw new Error("the view changed meanwhile");
+    if (cluster.words()[0]![StatusWord.View] !== 0) throw new Error("the view changed meanwhile");
     return {
       delays: delays / operations,
       datagrams: (hub.counters().sent - sentBefore) / operations,

@@ -33,6 +33,9 @@ export interface FaultProfile {
   checkpointEvery: readonly number[];
   /** Weight of crashes with loss of memory among the episodes; 0: none. */
   crashes: number;
+  /** How often a seed changes its members, and how many changes it begins then, at most, per 100 ms of virtual time (but one at least). */
+  membersChance: number;
+  changesPer100Ms: number;
   /** How often a run of three replicas plays a script instead of drawing episodes. */
   scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
@@ -62,6 +65,8 @@ const none: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  membersChance: 0,
+  changesPer100Ms: 0,
   scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
@@ -100,6 +105,8 @@ const standard: FaultProfile = {
   modes: ["adaptive", "adaptive", "speculative", "leader"],
   checkpointEvery: [0, 32, 200],
   crashes: 2,
+  membersChance: 0.2,
+  changesPer100Ms: 1,
   scriptChance: 0.1,
   multicastChance: 0.95,
   multicastSkewsUs: [0, 0, 0, 0, 0, 1, 1, 20, -1],
@@ -143,6 +150,7 @@ const mutation: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  membersChance: 0,
   scriptChance: 0.6,
   multicastChance: 0.5,
   multicastSkewsUs: [-1, 0, 1, 20, 200],
@@ -162,6 +170,12 @@ const crash: FaultProfile = {
   scriptChance: 0,
 };
 
+/** Short runs in which replicas come, go and lose their memory all the time. */
+const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
+
+/** Changes of the members that little else disturbs: what the operator draws into them happens. */
+const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, readShares: [0] };
+
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
 
@@ -173,6 +187,8 @@ export const profiles: Readonly<Record<string, FaultProfile>> = {
   mutation,
   mutationLeader,
   crash,
+  members,
+  mutationMembers,
   reads,
 };
 
@@ -215,6 +231,8 @@ export interface DrawnFaults {
   adversaries: boolean;
   /** Weight of crashes among the episodes. */
   crashes: number;
+  /** Changes of the members that are begun. */
+  changes: number;
   mode: ClusterMode;
   checkpointEvery: number;
   /** The script played, with clean paths and without episodes; undefined: none. */
@@ -259,5 +277,9 @@ export function drawFaults(
     crashes: has() ? profile.crashes : 0,
     mode: prng.pick(profile.modes),
     checkpointEvery: prng.pick(profile.checkpointEvery),
+    changes:
+      script === undefined && prng.chance(profile.membersChance)
+        ? Math.ceil((chaosUs / 100_000) * profile.changesPer100Ms * prng.unit())
+        : 0,
   };
 }

@@ -19,7 +19,8 @@ export type EpisodeKind =
   | "pause"
   | "slowPath"
   | "lossyPath"
-  | "crash";
+  | "crash"
+  | "membersChange";
 
 export interface Schedule {
   events: FaultEvent[];
@@ -37,6 +38,8 @@ export interface ScheduleOptions {
   startUs: number;
   chaosUs: number;
   crashes: Crashes;
+  /** Begins to change the members: to what is drawn when the time has come. */
+  changeMembers(): void;
 }
 
 /** Kills and restarts replicas, never more than f at a time. */
@@ -62,6 +65,7 @@ class ScheduleDrawer {
     slowPath: 0,
     lossyPath: 0,
     crash: 0,
+    membersChange: 0,
     clockSkew: 0,
   };
   private readonly network = new Blocks();
@@ -76,7 +80,7 @@ class ScheduleDrawer {
   draw(): Schedule {
     const { prng, profile, faults, startUs, chaosUs } = this.options;
     this.clocks();
-    const kinds: EpisodeKind[] = [];
+    const kinds: Exclude<EpisodeKind, "membersChange">[] = [];
     if (faults.partitions) kinds.push("partition", "rollingPartition", "isolation");
     if (faults.asymmetricPartitions) kinds.push("asymmetricPartition", "asymmetricPartition");
     if (faults.pauses) kinds.push("pause");
@@ -90,6 +94,7 @@ class ScheduleDrawer {
       this.counts[kind]++;
       this[kind](fromUs, untilUs);
     }
+    for (let change = 0; change < faults.changes; change++) this.membersChange(startUs + prng.below(chaosUs));
     // Stable: what was drawn first comes first at equal times.
     this.events.sort((a, b) => a.atUs - b.atUs);
     return { events: this.events, counts: this.counts };
@@ -165,6 +170,11 @@ class ScheduleDrawer {
     const within = prng.chance(0.6);
     this.at(fromUs, `kill replica ${replica}${within ? " at its next install or commit" : ""}`, () => crashes.kill(replica, within));
     this.at(untilUs, `restart replica ${replica}`, () => crashes.restart(replica));
+  }
+
+  membersChange(atUs: number): void {
+    this.counts.membersChange++;
+    this.at(atUs, "the operator changes the members", () => this.options.changeMembers());
   }
 
   slowPath(fromUs: number, untilUs: number): void {

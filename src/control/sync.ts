@@ -118,6 +118,8 @@ export class Sync {
 
   onTimer(nowUs: number): void {
     if (this.context.data.status !== ReplicaStatus.Normal) return;
+    // The data plane commits without a word to anybody here.
+    if (this.waits) this.moveMark(nowUs);
     if (nowUs >= this.silenceUs()) this.host.reconcile(nowUs, this.silence());
     else if (nowUs >= this.watchUs) this.host.reconcile(nowUs, "a client's complaint was not answered by a commit");
     else if (!this.synchronizes) return;

@@ -23,13 +23,14 @@ bool sameLog(const Replica& a, const Replica& b) {
 
 double word(Cluster& c, int i, uint32_t index) { return c.machines[i]->status[index]; }
 
-/// A frame of the test's making, as if replica 0 had sent it.
+/// A frame of the test's making, as if the leader, or of a vote a backup, had sent it.
 void forge(Cluster& c, uint32_t to, MessageType type, const std::vector<uint8_t>& body) {
   wire::ChannelConfig config{};
   config.role = wire::Role::Replica;
   config.group = 9;
   config.self = type == MessageType::FastVote ? 1 : 0;
-  wire::Channels channels(config, Salt{9, static_cast<uint8_t>(type)});
+  static uint8_t streams = 0;                       // of one replica after the other
+  wire::Channels channels(config, Salt{9, ++streams});
   channels.setLife(LifeId{7});
   std::vector<uint8_t> frame(body.size() + wire::kFrameOverhead);
   std::copy(body.begin(), body.end(), frame.begin() + wire::kHeaderBytes);

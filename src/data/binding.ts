@@ -36,7 +36,7 @@ export const StatusWord = {
   Complaints: 22,
   LogBase: 23, // entries at or below it are gone; never falls, never above the last but one checkpoint
   CheckpointDue: 24, // lowest seqno in the log at which a checkpoint must be taken and was not; 0: none
-  Durable: 25, // written by the host: log on disk up to here; never above LogEnd
+  Durable: 25, // log on disk up to here, as that of this view; never above LogEnd; written by the host unless durability is sync
   Prepares: 26, // PREPAREs sent
   Forwards: 27, // requests forwarded to the leader of a LEADER view
   Reads: 28, // reads answered
@@ -131,6 +131,8 @@ export const Guard = {
   FreezeLog: 1 << 5, // no appends outside NORMAL
   PrepareGaps: 1 << 6, // LEADER views: backups append PREPAREs of that view without gaps only
   PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit
+  ReplyDurable: 1 << 23, // durability sync: a client is answered once the entry is on disk
+  PrepareOkDurable: 1 << 24, // ... and PREPARE-OK covers what is on disk
   ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
   ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
   // control plane (TypeScript) guards
@@ -149,6 +151,7 @@ export const Guard = {
   RecoverySilence: 1 << 20, // ... and until then sends nothing that counts (off: the naive recovery, which copies a NORMAL replica's log)
   QuorumIncarnations: 1 << 21, // a RECONCILE older than a crash that the quorum knows of does not count
   AdoptVector: 1 << 22, // every installer adopts the maximum of the crash vectors
+  ControlDurable: 1 << 25, // durability sync: a control frame leaves once what it promises is on disk
 } as const;
 
 export interface ReplicaEngineOptions {
@@ -174,6 +177,8 @@ export interface ReplicaEngineOptions {
   prepareBatch: number;
   /** Mode of view 0. */
   mode: Mode;
+  /** DurabilityLevel; default Memory. */
+  durability?: number;
   status: Float64Array; // over a SharedArrayBuffer, StatusWord.Count words
   rows: Uint32Array; // ReplicaRow, capacity rows.length / ReplicaRow.Stride
   arena: Uint8Array; // operations of one upcall, then results
@@ -209,6 +214,9 @@ export const PrepareStats = {
   Columns: 5,
 } as const;
 
+/** How much of a replica outlasts its process: ReplicaEngineOptions.durability. */
+export const DurabilityLevel = { Memory: 0, Async: 1, Sync: 2 } as const;
+
 /** What a row asks of the machine: speculativelyExecute or query. */
 export const RowKind = { Execute: 0, Query: 1 } as const;
 
@@ -236,6 +244,8 @@ export interface ReplicaUpcalls {
   onControl(type: number, from: number, stream: number, body: Uint8Array): void;
   /** A client complains about an operation that is in the log as speculative at `seqno` (0: not in the log). */
   onComplaint(session: number, seqno: number): void;
+  /** After a batch, while the log has entries that exportRows() has not given; not with DurabilityLevel.Memory. */
+  onAppended(): void;
   /** After a batch that appended (see setProgressAt), and when the timer set by setTimer has come. */
   onTick(nowUs: number): void;
 }
@@ -303,6 +313,16 @@ export interface NativeReplicaEngine {
    * in install().
    */
   appendCommitted(records: Uint8Array[], hashes?: Uint8Array): boolean;
+  /** DurabilityLevel.Sync: view and log up to `seqno` are on disk; sends what waited for that. Not from within an upcall. */
+  setDurable(seqno: number): void;
+  /**
+   * The entries from `from` on, back to back and as many as fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes.
+   */
+  exportRows(from: number, into: Uint8Array, counts: Uint32Array): void;
+  /** RECOVERY with a life: appends what was read from disk and executes it, uncommitted. False: malformed, or there is no room. */
+  appendLoaded(records: Uint8Array[]): boolean;
+  /** From RECOVERY to RECONCILIATION, with what was on disk. False: another status, or no life. */
+  resume(view: number, lastNormalView: number, mode: number): boolean;
   /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */
   reexecute(from: number, to: number): boolean;
   /** A replica in RECOVERY takes the life id that it has learned; it stays in RECOVERY. */

@@ -50,7 +50,15 @@ export type ErrorCode =
   | "MACHINE_RETURNED_INVALID"
   | "QUERY_UNSUPPORTED"
   // replica
-  | "INVARIANT_BROKEN";
+  | "INVARIANT_BROKEN"
+  // storage
+  | "STORAGE_FOREIGN"
+  | "STORAGE_VERSION"
+  | "STORAGE_LOCKED"
+  | "STORAGE_CORRUPT"
+  | "STORAGE_FULL"
+  | "STORAGE_FAILED"
+  | "STORAGE_DENIED";
 
 const brand = Symbol.for("squall.error");
 

@@ -1,0 +1,97 @@
+/** A directory of the file system as a Disk. Everything runs on libuv's thread pool; nothing blocks the loop. */
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import type { Disk, DiskFile, Done } from "./disk.js";
+
+export class FileDisk implements Disk {
+  constructor(private readonly directory: string) {}
+
+  lock(done: Done): void {
+    fs.mkdir(this.directory, { recursive: true, mode: 0o700 }, (error) => done(error ?? undefined));
+  }
+
+  unlock(done: Done): void {
+    setImmediate(done, undefined);
+  }
+
+  list(done: Done<string[]>): void {
+    fs.readdir(this.directory, (error, names) => done(error ?? undefined, names));
+  }
+
+  open(name: string, how: "create" | "open", done: Done<DiskFile>): void {
+    fs.open(this.path(name), how === "create" ? "wx+" : "r+", 0o600, (error, fd) => {
+      if (error !== null) done(error, undefined as never);
+      else
+        fs.fstat(fd, (failure, stats) => {
+          if (failure === null) done(undefined, new OpenFile(fd, stats.size));
+          else fs.close(fd, () => done(failure, undefined as never));
+        });
+    });
+  }
+
+  rename(from: string, to: string, done: Done): void {
+    fs.rename(this.path(from), this.path(to), (error) => done(error ?? undefined));
+  }
+
+  remove(name: string, done: Done): void {
+    fs.unlink(this.path(name), (error) => done(error ?? undefined));
+  }
+
+  syncDirectory(done: Done): void {
+    fs.open(this.directory, "r", (error, fd) => {
+      if (error !== null) done(error);
+      else fs.fsync(fd, (failure) => fs.close(fd, () => done(failure ?? undefined)));
+    });
+  }
+
+  random(bytes: number): Uint8Array {
+    return randomBytes(bytes);
+  }
+
+  private path(name: string): string {
+    return path.join(this.directory, name);
+  }
+}
+
+class OpenFile implements DiskFile {
+  constructor(
+    private readonly fd: number,
+    readonly sizeBytes: number,
+  ) {}
+
+  read(offset: number, bytes: number, done: Done<Uint8Array>): void {
+    const buffer = Buffer.allocUnsafeSlow(bytes);
+    const more = (filled: number): void => {
+      fs.read(this.fd, buffer, filled, bytes - filled, offset + filled, (error, count) => {
+        if (error !== null) done(error, undefined as never);
+        else if (count === 0 || filled + count === bytes) done(undefined, buffer.subarray(0, filled + count));
+        else more(filled + count);
+      });
+    };
+    more(0);
+  }
+
+  write(offset: number, bytes: Uint8Array, done: Done): void {
+    fs.write(this.fd, bytes, 0, bytes.length, offset, (error, written) => {
+      if (error !== null) done(error);
+      else if (written < bytes.length) this.write(offset + written, bytes.subarray(written), done);
+      else done(undefined);
+    });
+  }
+
+  writeDurable(offset: number, bytes: Uint8Array, done: Done): void {
+    this.write(offset, bytes, (error) => {
+      if (error === undefined) this.sync(done);
+      else done(error);
+    });
+  }
+
+  sync(done: Done): void {
+    fs.fdatasync(this.fd, (error) => done(error ?? undefined));
+  }
+
+  close(done: Done): void {
+    fs.close(this.fd, (error) => done(error ?? undefined));
+  }
+}

@@ -13,12 +13,19 @@ export interface Cluster {
   sealed: boolean;
   datagramBytes: number;
   mode: ClusterMode;
+  durability: Durability;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }
 
 /** How views order operations; "adaptive" begins speculatively and follows the network. */
 export type ClusterMode = "adaptive" | "speculative" | "leader";
+
+/**
+ * What of a replica outlasts its process: nothing; what the disk happened to have; or whatever anybody was told, because nobody is told before it is on
+ * disk (docs/durability.md).
+ */
+export type Durability = "memory" | "async" | "sync";
 
 export type ResolvedNetwork =
   | { design: "unicast" }

@@ -52,6 +52,7 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
     clientKey: undefined,
     sealed: spec.security === "sealed",
     mode: spec.mode,
+    durability: spec.durability,
     datagramBytes: spec.datagramBytes === "auto" ? (addresses.loopback ? loopbackDatagramBytes : networkDatagramBytes) : spec.datagramBytes,
     limits: spec.limits,
     timing: spec.timing,

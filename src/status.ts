@@ -1,4 +1,5 @@
 /** What a replica says about itself, and how to ask all replicas of a cluster for it. */
+import type { Durability } from "./config-types.js";
 import { dropReasons, StatusWord } from "./data/binding.js";
 import type { ErrorCode } from "./errors.js";
 
@@ -22,6 +23,8 @@ export interface ReplicaProgress {
   checkpoint: number;
   /** How often this replica began to live: rises with each start that lost its memory. */
   incarnation: number;
+  /** The log is on disk up to here; without a data directory 0. */
+  durable: number;
   /** True while the machine has failed and execution stands still at `executed`. */
   halted: boolean;
   counters: ReplicaCounters;
@@ -92,6 +95,9 @@ export interface ReplicaReport extends ReplicaProgress {
   failure?: { code: ErrorCode; seqno: number; upcall: string; message: string };
   /** Why the replica stopped for good. */
   broken?: string;
+  durability: Durability;
+  /** Why nothing goes to disk any more; under "sync" the replica acknowledges nothing then. */
+  storageFailure?: { code: ErrorCode; message: string };
   /** Counters of the network endpoint; `receiveBufferBytes` is what the system granted (Linux: twice what can be used). */
   network: Record<string, number>;
 }
@@ -114,6 +120,7 @@ export function readProgress(words: Float64Array): ReplicaProgress {
     logBase: at(StatusWord.LogBase),
     checkpoint: at(StatusWord.Checkpoint),
     incarnation: at(StatusWord.Incarnation),
+    durable: at(StatusWord.Durable),
     halted: at(StatusWord.Halted) === 1,
     counters: {
       logBytes: at(StatusWord.LogBytes),

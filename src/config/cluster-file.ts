@@ -1,7 +1,7 @@
 /** The cluster file's content against the published schema; the schema is also where defaults come from. */
 import { readFileSync } from "node:fs";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
-import type { ClusterLimits, ClusterMode, ClusterTiming } from "../config-types.js";
+import type { ClusterLimits, ClusterMode, ClusterTiming, Durability } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import { describeValue, suggestName } from "../options.js";
 
@@ -20,6 +20,7 @@ export interface ClusterFile {
   security?: "sealed" | "unsealed-for-benchmarks";
   datagramBytes?: "auto" | number;
   mode?: ClusterMode;
+  durability?: Durability;
   limits?: Partial<ClusterLimits>;
   timing?: Partial<ClusterTiming>;
 }
@@ -35,6 +36,7 @@ export interface CheckedClusterFile extends ClusterFile {
   security: "sealed" | "unsealed-for-benchmarks";
   datagramBytes: "auto" | number;
   mode: ClusterMode;
+  durability: Durability;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }

@@ -24,6 +24,11 @@ export interface ControlPlaneConfig {
   epoch?: number;
   /** What the next merge is to end the epoch with; undefined: nothing. */
   reconfiguration?: (nowUs: number) => { epoch: number; record: Uint8Array } | undefined;
+  /** What a replica that comes back from its disk is and knows; default: a new one. */
+  incarnation?: number;
+  vector?: readonly number[];
+  /** The least incarnation that this replica may recover as. */
+  leastIncarnation?: number;
   /** How long a leader that could merge waits for members that take part but are not complete yet. Default 1,500 us. */
   graceUs?: number;
   /** Rows or records in one message stop at this many bytes (a single larger record still travels). Default 64 KiB. */
@@ -57,7 +62,8 @@ export class Context {
   readonly maxRows: number;
   readonly bootId: Uint8Array;
   /** This replica's; 1 at bootstrap. */
-  incarnation = 1;
+  incarnation: number;
+  private readonly leastIncarnation: number;
   /** The crash vector: per replica, the highest incarnation known here. */
   vector: number[];
   /** Per replica, the incarnation of this one that it said it knows of. */
@@ -86,7 +92,9 @@ export class Context {
     this.messageBytes = config.messageBytes ?? DefaultMessageBytes;
     this.maxRows = Math.max(1, Math.floor((this.messageBytes - HeadBytes) / RowBytes));
     this.bootId = config.bootId ?? new Uint8Array(BootIdBytes);
-    this.vector = new Array(config.n).fill(1);
+    this.incarnation = config.incarnation ?? 1;
+    this.leastIncarnation = config.leastIncarnation ?? 1;
+    this.vector = Array.from({ length: config.n }, (_, replica) => config.vector?.[replica] ?? 1);
     this.known = new Array(config.n).fill(1);
     this.baseTimeoutUs = config.timing.reconciliationTimeoutMs * 1000;
     this.guardsOff = config.guardsOff ?? 0;
@@ -108,8 +116,8 @@ export class Context {
 
   /** This replica has lost its memory, and is another one from now on. */
   reborn(incarnation: number): void {
-    this.incarnation = incarnation;
-    this.vector[this.replica] = incarnation;
+    this.incarnation = Math.max(incarnation, this.leastIncarnation);
+    this.vector[this.replica] = this.incarnation;
   }
 
   /** Others' incarnations that somebody knows of; true if that was news. */

@@ -11,6 +11,10 @@ export interface DataPlane {
   readonly mode: number;
   readonly logEnd: number;
   readonly committed: number;
+  /** The log's end that outlasts a crash as far as it is to: below logEnd while durability `sync` waits for the disk. */
+  readonly durableEnd: number;
+  /** The same of the view. */
+  readonly viewDurable: boolean;
   /** Entries at or below it are gone. */
   readonly logBase: number;
   /** Most entries the log holds. */

@@ -21,6 +21,7 @@ export function configDigest(cluster: Cluster): Buffer {
     cluster.network.design,
     cluster.sealed,
     cluster.mode,
+    cluster.durability,
     limits.operationBytes,
     limits.window,
     limits.sessions,

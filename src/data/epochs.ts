@@ -16,6 +16,7 @@ import {
 } from "../control/membership.js";
 import { tolerated } from "../control/quorums.js";
 import { MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
+import type { StoredEpoch } from "./durability/stored-state.js";
 import { hex } from "./hashing.js";
 import type { ReplicaDataPlane } from "./replica-data-plane.js";
 
@@ -111,6 +112,29 @@ export class Epochs {
   /** Of the view that closes, or of the request that waits for one. */
   get next(): Configuration | undefined {
     return this.#closing?.configuration ?? this.#pending?.configuration;
+  }
+
+  /** What is to be on disk; undefined in epoch 0. */
+  get stored(): StoredEpoch | undefined {
+    if (!this.#configuration || !this.#end) return undefined;
+    return {
+      epoch: this.#epoch,
+      configuration: hex(encodeConfiguration(this.#configuration)),
+      end: this.#end,
+      joining: this.#joining,
+    };
+  }
+
+  /** A replica that starts with what was on disk. False: malformed. */
+  resume(nowUs: number, life: Uint8Array, id: number, stored: StoredEpoch): boolean {
+    const configuration = decodeConfiguration(Buffer.from(stored.configuration, "hex"));
+    if (configuration?.epoch !== stored.epoch || id >= configuration.members.length) return false;
+    if (!this.#become(nowUs, life, configuration, stored.end, id)) return false;
+    this.#joining = stored.joining;
+    this.#tellUs = nowUs;
+    this.#options.host.entered(configuration, id, stored.joining);
+    if (stored.joining) this.#options.host.takeOver(stored.end.seqno);
+    return true;
   }
 
   /** An operator's RECONFIGURE: life id, then the configuration. */
@@ -248,8 +272,9 @@ export class Epochs {
   /** The state that the epoch began with, or a later one, is in place. */
   takenOver(nowUs: number): void {
     if (!this.#joining || !this.#configuration) return;
-    const { engine, firstMode } = this.#options;
+    const { engine, data, firstMode } = this.#options;
     if (!engine.beginEpoch(firstViewOf(this.#configuration), firstMode)) return;
+    data.durability?.replaced(data.logEnd);
     this.#joining = false;
     this.#tellUs = nowUs;
   }
@@ -265,14 +290,18 @@ export class Epochs {
       data.fail(`epoch ${configuration.epoch} could not begin`);
       return;
     }
+    data.durability?.replaced(data.logEnd);
     this.#tellUs = nowUs;
     host.entered(configuration, replica, false);
   }
 
+  /** The former epoch's peers are others from now on. */
   #become(nowUs: number, life: Uint8Array, configuration: Configuration, end: End, replica: number): boolean {
     const { epoch, members } = configuration;
     const replicas = members.map(({ address }) => address);
-    if (!this.#options.engine.reconfigure({ life, epoch, replica, replicas })) return false;
+    const { data, engine } = this.#options;
+    if (!engine.reconfigure({ life, epoch, replica, replicas })) return false;
+    data.durability?.entered();
     this.#epoch = epoch;
     this.#id = replica;
     this.#replicas = replicas;

@@ -3,7 +3,7 @@ import { SquallError } from "../errors.js";
 import { Mode, type NativeReplicaEngine, type ReplicaUpcalls } from "./binding.js";
 import { addressErrorCode, endpointsOf } from "./endpoints.js";
 import type { MachineHost } from "./machine-host.js";
-import type { ReplicaHostOptions } from "./replica-host.js";
+import type { ReplicaHostOptions } from "./replica-host-options.js";
 
 /** Throws ADDRESS_IN_USE, ADDRESS_INVALID or INVALID_OPTION. */
 export function openReplicaEngine(
@@ -43,6 +43,7 @@ export function openReplicaEngine(
         rows: machine.rows,
         arena: machine.arena,
         results: machine.results,
+        durability: options.stored?.level ?? 0,
         ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
       },
       upcalls,

@@ -305,6 +305,7 @@ function simulatedCluster({ prng, replicas, operations, timing, window, plans, m
     sealed: true,
     datagramBytes: 1_400,
     mode,
+    durability: "memory",
     limits: {
       operationBytes: 8_192,
       window,

@@ -115,6 +115,12 @@ export class FakeDataPlane implements DataPlane {
     this.lifeId = this.#options.lifeId;
   }
 
+  get durableEnd(): number {
+    return this.logEnd;
+  }
+  get viewDurable(): boolean {
+    return true;
+  }
   get logEnd(): number {
     return this.logBase + this.entries.length;
   }

@@ -1,0 +1,107 @@
+/** A replica's data directory, opened and read: what the replica was when its process ended. */
+import type { Snapshot } from "../../control/snapshot.js";
+import { SquallError } from "../../errors.js";
+import type { Disk } from "../storage/disk.js";
+import { FileDisk } from "../storage/file-disk.js";
+import { type Recovered, rowsOf } from "../storage/recovered.js";
+import { runSteps, type Steps, step } from "../storage/steps.js";
+import { type OpenedStorage, ReplicaStorage } from "../storage/storage.js";
+import { decodeSnapshot } from "./stored-snapshot.js";
+import { decodeState, type StoredState } from "./stored-state.js";
+
+const HashBytes = 32;
+
+export interface StoredReplica {
+  /** DurabilityLevel. */
+  readonly level: number;
+  readonly storage: ReplicaStorage;
+  /** undefined: the directory is new, or was repaired. */
+  readonly state: StoredState | undefined;
+  /** The state that the log goes on from; undefined: from nothing. */
+  readonly snapshot: Snapshot | undefined;
+  readonly entries: Recovered["entries"];
+}
+
+export interface StoredReplicaOptions {
+  level: number;
+  cluster: Uint8Array;
+  /** Index of the replica; undefined: whatever the directory says. */
+  id: number | undefined;
+  /** A damaged directory is emptied, and the replica recovers from its peers. */
+  repair?: boolean;
+}
+
+export function openStoredReplica(
+  disk: Disk,
+  options: StoredReplicaOptions,
+  done: (error: Error | undefined, stored: StoredReplica) => void,
+): void {
+  runSteps(opening(disk, options), done);
+}
+
+/** Opens the directory. Rejects with STORAGE_*. */
+export function openDataDirectory(directory: string, options: StoredReplicaOptions): Promise<StoredReplica> {
+  return new Promise((resolve, reject) => {
+    openStoredReplica(new FileDisk(directory), options, (error, stored) => (error === undefined ? resolve(stored) : reject(error)));
+  });
+}
+
+/** The newest snapshot in a data directory that no replica uses; undefined: it has none. Rejects with STORAGE_*. */
+export async function readNewestSnapshot(directory: string, cluster: Uint8Array): Promise<Snapshot | undefined> {
+  const stored = await openDataDirectory(directory, { level: 1, cluster, id: undefined });
+  await new Promise<void>((resolve, reject) => stored.storage.close((error) => (error === undefined ? resolve() : reject(error))));
+  return stored.snapshot;
+}
+
+function* opening(disk: Disk, { level, cluster, id, repair }: StoredReplicaOptions): Steps<StoredReplica> {
+  // The index of a replica changes with the members: the state record knows the present one.
+  const open = { identity: { cluster, replica: 0 }, repair: repair === true };
+  const { storage, recovered } = yield* step<OpenedStorage>((done) => ReplicaStorage.openWith(disk, open, done));
+  try {
+    const state = recovered.state && decodeState(recovered.state);
+    if (recovered.state && !state) throw damaged("its state record can't be read");
+    if (state && id !== undefined && state.id !== id) {
+      throw new SquallError(
+        "STORAGE_FOREIGN",
+        `The data directory is that of replica ${state.id}, and this is replica ${id}: give each replica a directory of its own.`,
+      );
+    }
+    let snapshot: Snapshot | undefined;
+    if (recovered.snapshot) {
+      const chunks: Uint8Array[] = [];
+      yield* step<void>((done) => storage.readSnapshot((bytes) => chunks.push(bytes.slice()), done));
+      snapshot = decodeSnapshot(recovered.snapshot.seqno, Buffer.concat(chunks));
+      if (!snapshot) throw damaged(`its snapshot at ${recovered.snapshot.seqno} is not what was written`);
+    }
+    if (!state && (snapshot || recovered.entries.end >= recovered.entries.first)) throw damaged("it has a log and no state record");
+    return { level, storage, state, snapshot, entries: recovered.entries };
+  } catch (error) {
+    yield* step<void>((done) => storage.close(() => done(undefined)));
+    throw error;
+  }
+}
+
+export function damaged(what: string): SquallError {
+  return new SquallError(
+    "STORAGE_CORRUPT",
+    `The data directory is damaged: ${what}. Start the replica once with --repair (option repair): it rejoins from its peers.`,
+  );
+}
+
+/** One row of the log, as exportRows() gave it. */
+export interface StoredRow {
+  hash: Uint8Array;
+  record: Uint8Array;
+}
+
+/** The rows from `first` on up to `last`: views. */
+export function* storedRows({ chunks }: Recovered["entries"], first: number, last: number): Generator<StoredRow> {
+  for (const chunk of chunks) {
+    if (chunk.seqno > last || chunk.seqno + chunk.count <= first) continue;
+    let seqno = chunk.seqno;
+    for (const row of rowsOf(chunk)) {
+      if (seqno >= first && seqno <= last) yield { hash: row.subarray(0, HashBytes), record: row.subarray(HashBytes) };
+      seqno++;
+    }
+  }
+}

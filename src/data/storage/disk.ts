@@ -10,14 +10,15 @@ export type Done<T = void> = (error: NodeJS.ErrnoException | undefined, value: T
 export interface DiskFile {
   /** Its length in bytes when it was opened. */
   readonly sizeBytes: number;
-  /** Up to `bytes` of them from `offset`; fewer at the end of the file. */
-  read(offset: number, bytes: number, done: Done<Uint8Array>): void;
+  /** Up to `bytes` of them from `offset`, fewer at the end of the file. They are the caller's. */
+  read(offset: number, bytes: number, done: Done<Buffer>): void;
   /** Written, in no order with other writes, and on disk only after sync(). `bytes` stays untouched until `done`. */
   write(offset: number, bytes: Uint8Array, done: Done): void;
   /** Written and on disk, with whatever else of the file was written before. */
   writeDurable(offset: number, bytes: Uint8Array, done: Done): void;
   /** The file's bytes and length are on disk. After an error nothing is known about any byte written since the last success. */
   sync(done: Done): void;
+  /** Once; later calls do nothing. */
   close(done: Done): void;
 }
 

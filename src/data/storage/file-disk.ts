@@ -55,12 +55,14 @@ export class FileDisk implements Disk {
 }
 
 class OpenFile implements DiskFile {
+  private closed = false;
+
   constructor(
     private readonly fd: number,
     readonly sizeBytes: number,
   ) {}
 
-  read(offset: number, bytes: number, done: Done<Uint8Array>): void {
+  read(offset: number, bytes: number, done: Done<Buffer>): void {
     const buffer = Buffer.allocUnsafeSlow(bytes);
     const more = (filled: number): void => {
       fs.read(this.fd, buffer, filled, bytes - filled, offset + filled, (error, count) => {
@@ -92,6 +94,12 @@ class OpenFile implements DiskFile {
   }
 
   close(done: Done): void {
+    if (this.closed) {
+      setImmediate(done, undefined);
+      return;
+    }
+    // Once: the number may be another file's by then.
+    this.closed = true;
     fs.close(this.fd, (error) => done(error ?? undefined));
   }
 }

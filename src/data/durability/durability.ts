@@ -74,8 +74,11 @@ export class Durability {
   private flushes = 0;
   private inFlight: Flush | undefined;
   private held: HeldFrame[] = [];
-  /** A snapshot that replaced the state: it goes to disk before anything else. */
+  /** Storage was given something that no flush covers. */
+  private pending = false;
+  /** A snapshot that replaced the state: it goes to disk before anything else; `ready`: it lies there. */
   private installing: Snapshot | undefined;
+  private ready = false;
   /** The newest checkpoint that is not on disk. */
   private checkpoint: Snapshot | undefined;
   private writingSnapshot = false;
@@ -113,6 +116,7 @@ export class Durability {
   restored(snapshot: Snapshot): void {
     this.generation++;
     this.installing = snapshot;
+    this.ready = false;
     this.checkpoint = undefined;
   }
 
@@ -124,7 +128,7 @@ export class Durability {
 
   /** The log is about to forget entries: storage takes all of them first. */
   beforeTruncation(): void {
-    if (!this.installing && !this.failed && !this.closed) this.collectRows(true);
+    if (!this.installing && !this.failed && !this.closed) this.collect();
   }
 
   /** Whether the view that the replica is in is on disk with the log that it began with. */
@@ -151,14 +155,13 @@ export class Durability {
   /** Starts a group commit, if there is anything to write and none is under way. */
   pump(): void {
     if (this.inFlight || this.failed || this.closed) return;
-    if (this.installing) {
-      this.installSnapshot(this.installing);
-      return;
-    }
-    if (!this.collect()) {
+    if (this.installing && !this.installed(this.installing)) return;
+    this.collect();
+    if (!this.pending) {
       this.writeCheckpoint();
       return;
     }
+    this.pending = false;
     const flush: Flush = { end: this.next - 1, generation: this.generation, number: ++this.flushes };
     this.inFlight = flush;
     this.options.storage.flush((error) => this.flushed(flush, error));
@@ -214,33 +217,32 @@ export class Durability {
   }
 
   private isDirty(): boolean {
-    if (this.installing || this.cut || (this.options.words[StatusWord.LogEnd] as number) >= this.next) return true;
+    if (this.pending || this.installing || this.cut || (this.options.words[StatusWord.LogEnd] as number) >= this.next) return true;
     const state = this.options.state();
     return state !== undefined && keyOf(state) !== this.written.key;
   }
 
-  /** Gives storage what changed; true if there was anything. */
-  private collect(): boolean {
+  /** Gives storage what changed, log and state in one step: it may commit what it has at any time. */
+  private collect(): void {
     const state = this.options.state();
     const key = state && keyOf(state);
     const changed = key !== undefined && key !== this.written.key;
     // A state record that names another view stands for the whole of its log.
-    const any = this.collectRows(this.cut || changed);
-    if (!state || key === undefined || (!changed && state.committed < this.written.committed + CommitHintEntries)) return any;
+    this.collectRows(this.cut || changed);
+    if (!state || key === undefined || (!changed && state.committed < this.written.committed + CommitHintEntries)) return;
     this.options.storage.setState(encodeState(state));
     this.written = { key, committed: state.committed };
-    return true;
+    this.pending = true;
   }
 
   /** `all`: even beyond storage's soft limit, for what must appear on disk in one step. */
-  private collectRows(all: boolean): boolean {
+  private collectRows(all: boolean): void {
     const { storage, engine, words } = this.options;
-    let any = false;
     if (this.cut) {
       this.cut = false;
       if (storage.end >= this.next) {
         storage.append(this.next, new Uint8Array(0));
-        any = true;
+        this.pending = true;
       }
     }
     while ((words[StatusWord.LogEnd] as number) >= this.next && (all || !storage.full)) {
@@ -249,21 +251,28 @@ export class Durability {
       if (count === 0) break;
       storage.append(this.next, this.rows.subarray(0, bytes));
       this.next += count;
-      any = true;
+      this.pending = true;
     }
-    return any;
   }
 
-  private installSnapshot(snapshot: Snapshot): void {
-    if (this.writingSnapshot) return;
-    this.writeSnapshot(snapshot, true, () => {
-      if (this.installing !== snapshot) return;
-      this.installing = undefined;
-      this.options.storage.installSnapshot(snapshot.seqno);
-      this.next = snapshot.seqno + 1;
-      this.cut = false;
-      this.written = { key: "", committed: 0 };
-    });
+  /** Whether the snapshot is in force, with what is collected next; else it is being written. */
+  private installed(snapshot: Snapshot): boolean {
+    if (!this.ready) {
+      if (!this.writingSnapshot) {
+        this.writeSnapshot(snapshot, true, () => {
+          this.ready = this.installing === snapshot;
+        });
+      }
+      return false;
+    }
+    this.options.storage.installSnapshot(snapshot.seqno);
+    this.installing = undefined;
+    this.ready = false;
+    this.next = snapshot.seqno + 1;
+    this.cut = false;
+    this.pending = true;
+    this.written = { key: "", committed: 0 };
+    return true;
   }
 
   private writeCheckpoint(): void {
@@ -287,6 +296,6 @@ export class Durability {
 }
 
 /** Equal for states between which only the committed seqno differs. */
-function keyOf({ life, id, takesPart, view, lastNormalView, mode, incarnation, vector, epoch }: StoredState): string {
-  return `${life} ${id} ${takesPart} ${view} ${lastNormalView} ${mode} ${incarnation} ${vector.join()} ${epoch?.epoch} ${epoch?.joining}`;
+function keyOf({ life, id, takesPart, lasts, view, lastNormalView, mode, incarnation, vector, epoch }: StoredState): string {
+  return `${life} ${id} ${takesPart} ${lasts} ${view} ${lastNormalView} ${mode} ${incarnation} ${vector.join()} ${epoch?.epoch} ${epoch?.joining}`;
 }

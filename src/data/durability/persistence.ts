@@ -83,8 +83,7 @@ export class Persistence {
       return;
     }
     const life = Buffer.from(state.life, "hex");
-    // Without sync, others may have been told what is not here: the memory was lost, whatever is left of it.
-    const whole = state.takesPart && stored.level === DurabilityLevel.Sync;
+    const { whole } = stored;
     if (state.epoch && !epochs.resume(nowUs, life, state.id, state.epoch)) throw damaged("its configuration can't be read");
     if (!state.epoch) engine.setLife(life);
     const memory = whole
@@ -100,7 +99,7 @@ export class Persistence {
       engine.resume(state.view, state.lastNormalView, state.mode);
     }
     data.durability = this.durability;
-    this.durability.restarted(data.logEnd, stored.storage.end, whole ? state : undefined);
+    this.durability.restarted(data.logEnd, stored.storage.end, whole && stored.level === DurabilityLevel.Sync ? state : undefined);
     if (snapshot) host.control().onCheckpoint(nowUs, snapshot);
     host.event({
       type: "restarted",
@@ -142,6 +141,7 @@ export class Persistence {
     return {
       life: hex(life),
       id: epochs.id,
+      lasts: this.level === DurabilityLevel.Sync,
       takesPart: data.status !== ReplicaStatus.Recovery,
       view: data.view,
       lastNormalView: data.lastNormalView,

@@ -1,13 +1,14 @@
 /** A replica's data directory, opened and read: what the replica was when its process ended. */
 import type { Snapshot } from "../../control/snapshot.js";
 import { SquallError } from "../../errors.js";
+import { DurabilityLevel } from "../binding.js";
 import type { Disk } from "../storage/disk.js";
 import { FileDisk } from "../storage/file-disk.js";
 import { type Recovered, rowsOf } from "../storage/recovered.js";
 import { runSteps, type Steps, step } from "../storage/steps.js";
 import { type OpenedStorage, ReplicaStorage } from "../storage/storage.js";
 import { decodeSnapshot } from "./stored-snapshot.js";
-import { decodeState, type StoredState } from "./stored-state.js";
+import { decodeState, encodeState, type StoredState } from "./stored-state.js";
 
 const HashBytes = 32;
 
@@ -20,6 +21,8 @@ export interface StoredReplica {
   /** The state that the log goes on from; undefined: from nothing. */
   readonly snapshot: Snapshot | undefined;
   readonly entries: Recovered["entries"];
+  /** Nothing that the replica told anybody is missing: it goes on as if it had been slow. Else its memory was lost, whatever is left of it. */
+  readonly whole: boolean;
 }
 
 export interface StoredReplicaOptions {
@@ -48,7 +51,7 @@ export function openDataDirectory(directory: string, options: StoredReplicaOptio
 
 /** The newest snapshot in a data directory that no replica uses; undefined: it has none. Rejects with STORAGE_*. */
 export async function readNewestSnapshot(directory: string, cluster: Uint8Array): Promise<Snapshot | undefined> {
-  const stored = await openDataDirectory(directory, { level: 1, cluster, id: undefined });
+  const stored = await openDataDirectory(directory, { level: DurabilityLevel.Sync, cluster, id: undefined });
   await new Promise<void>((resolve, reject) => stored.storage.close((error) => (error === undefined ? resolve() : reject(error))));
   return stored.snapshot;
 }
@@ -74,7 +77,13 @@ function* opening(disk: Disk, { level, cluster, id, repair }: StoredReplicaOptio
       if (!snapshot) throw damaged(`its snapshot at ${recovered.snapshot.seqno} is not what was written`);
     }
     if (!state && (snapshot || recovered.entries.end >= recovered.entries.first)) throw damaged("it has a log and no state record");
-    return { level, storage, state, snapshot, entries: recovered.entries };
+    const whole = state?.takesPart === true && (state.lasts || recovered.clean);
+    if (whole && level !== DurabilityLevel.Sync) {
+      // From now on others may be told more than is here.
+      storage.setState(encodeState({ ...state, lasts: false, takesPart: false }));
+      yield* step<void>((done) => storage.flush((error) => done(error, undefined)));
+    }
+    return { level, storage, state, snapshot, entries: recovered.entries, whole };
   } catch (error) {
     yield* step<void>((done) => storage.close(() => done(undefined)));
     throw error;

@@ -8,6 +8,8 @@ export interface StoredState {
   id: number;
   /** False: the replica was recovering a lost memory, and takes no part before that is done. */
   takesPart: boolean;
+  /** Nothing was promised before it was here: written under durability "sync". */
+  lasts: boolean;
   view: number;
   lastNormalView: number; // v_l
   /** Mode of v_l. */
@@ -47,6 +49,7 @@ export function decodeState(bytes: Uint8Array): StoredState | undefined {
       value.version === Version &&
       /^[0-9a-f]{32}$/.test(value.life) &&
       typeof value.takesPart === "boolean" &&
+      typeof value.lasts === "boolean" &&
       numbers.every(whole) &&
       value.lastNormalView <= value.view &&
       Array.isArray(value.vector) &&

@@ -20,6 +20,8 @@ import { ClientHost } from "../data/client-host.js";
 import type { Endpoints } from "../data/endpoints.js";
 import type { ReplicaEvent } from "../data/events.js";
 import { ReplicaHost } from "../data/replica-host.js";
+import type { SimulatedDisk } from "./disk.js";
+import { SimulatedDisks } from "./disks.js";
 import { ModelMachine } from "./model-machine.js";
 import type { Oracle } from "./oracle.js";
 import type { Prng } from "./prng.js";
@@ -51,6 +53,7 @@ export interface ClusterOptions {
   timing: ClusterTiming;
   window: number;
   mode: ClusterMode;
+  durability: "memory" | "sync";
   /** 0: none in a run of this size. */
   checkpointEvery: number;
   guardsOff: number;
@@ -68,6 +71,9 @@ export class SimulatedCluster {
   readonly clients: ClientHost[] = [];
   /** What replicas counted that are gone. */
   readonly buried = { rolledBack: 0, reconciliations: 0 };
+  /** Replicas whose disk failed: they promise nothing until they are started again. */
+  readonly storageLost = new Set<number>();
+  readonly disks: SimulatedDisks | undefined;
   private readonly dead = new Set<number>();
   private readonly rollbackTrace = new Float64Array(3);
   private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
@@ -88,13 +94,16 @@ export class SimulatedCluster {
       ...(options.multicast ? { target: { loop: GROUP_PORT } } : {}),
     };
     if (options.multicast) this.hub.setGroup(GROUP_PORT, this.replicaPorts);
+    if (options.durability === "sync")
+      this.disks = new SimulatedDisks(prng.split("disks"), replicas, () => this.hub.nowUs(), this.cluster.group);
     for (let id = 0; id < replicas; id++) this.openReplica(id, prng.split(`boot ${id}`));
     plans.forEach((plan, index) => {
       this.openClient(plan, index, prng.split(`client id ${index}`));
     });
   }
 
-  private openReplica(id: number, prng: Prng): void {
+  private openReplica(id: number, prng: Prng, mayRepair = false): void {
+    const stored = this.disks?.open(id, mayRepair);
     const { binding, oracle, guardsOff, onEvent, onCommitted } = this.options;
     const machine = new ModelMachine(
       oracle.witnessFor(id, () => {
@@ -121,17 +130,50 @@ export class SimulatedCluster {
       bootId: randomBytes(prng, ID_BYTES),
       hashInPlace: true,
       batch: { rows: BATCH_ROWS, arenaBytes: ARENA_BYTES },
-      onEvent,
+      ...(stored === undefined ? {} : { stored }),
+      onEvent: (event) => {
+        if (event.type === "storage-failed" && event.fatal) this.storageLost.add(id);
+        onEvent(event);
+      },
       ...(guardsOff === 0 ? {} : { guardsOff }),
     });
+    if (stored) this.hosts[id]!.begin();
+  }
+
+  /** Virtual time up to `atUs`, or fewer events than `most`; returns how many there were. */
+  run(atUs: number, most: number): number {
+    const { hub, disks } = this;
+    if (!disks) return hub.run(atUs, most);
+    let events = 0;
+    for (;;) {
+      const untilUs = Math.min(atUs, Math.max(hub.nowUs(), disks.nextUs));
+      if (hub.nowUs() < untilUs) events += hub.run(untilUs, most - events);
+      this.bury();
+      if (hub.nowUs() < untilUs) return events;
+      if (disks.nextUs > hub.nowUs()) {
+        if (hub.nowUs() >= atUs) return events;
+        continue;
+      }
+      disks.runDue();
+      events++;
+      this.bury();
+    }
+  }
+
+  diskOf(id: number): SimulatedDisk | undefined {
+    return this.disks?.disks[id];
   }
 
   /**
    * Kills a replica with its memory, also in the middle of one of its upcalls: what it sends from now on is lost. Its engine is
    * closed by bury(), between two runs of the hub.
    */
-  crash(id: number): void {
+  crash(id: number, powerLoss = false): void {
     this.hub.setOpen(this.replicaPorts[id]!, false);
+    this.hosts[id]!.abandon();
+    if (powerLoss) this.diskOf(id)?.powerLoss();
+    else this.diskOf(id)?.processLoss();
+    this.storageLost.delete(id);
     this.dead.add(id);
     this.hub.stop();
   }
@@ -146,12 +188,12 @@ export class SimulatedCluster {
     }
   }
 
-  /** Starts a killed replica again, as a process that knows nothing. */
-  restart(id: number, prng: Prng): void {
+  /** Starts a killed replica again, as a process that knows nothing but its disk. */
+  restart(id: number, prng: Prng, mayRepair: boolean): void {
     this.bury();
     this.dead.delete(id);
     this.hub.setOpen(this.replicaPorts[id]!, true);
-    this.openReplica(id, prng);
+    this.openReplica(id, prng, mayRepair);
   }
 
   /** Replicas that are dead or have not got their memory back. */
@@ -215,12 +257,12 @@ export class SimulatedCluster {
       const record = all ? encodeBootRecord({ lifeId, bootIds: known }) : new Uint8Array(0);
       for (let replica = 0; replica < replicas; replica++)
         tool.send(replica, all ? MessageType.BootstrapCommit : MessageType.BootstrapPrepare, record);
-      this.hub.run(this.hub.nowUs() + BOOT_RESEND_US, Number.MAX_SAFE_INTEGER);
+      this.run(this.hub.nowUs() + BOOT_RESEND_US, Number.MAX_SAFE_INTEGER);
     }
     tool.close();
     for (const client of this.clients) client.start();
     const ready = () => this.clients.every((client) => client.state === ClientState.Ready);
-    while (!ready() && this.hub.nowUs() < BOOT_LIMIT_US) this.hub.run(this.hub.nowUs() + 1_000, Number.MAX_SAFE_INTEGER);
+    while (!ready() && this.hub.nowUs() < BOOT_LIMIT_US) this.run(this.hub.nowUs() + 1_000, Number.MAX_SAFE_INTEGER);
     return ready();
   }
 
@@ -293,7 +335,17 @@ function withMisbehaviour(binding: NativeBinding, misbehave: Misbehaviour): Nati
   return Object.create(binding, { ClientEngine: { value: MisbehavingClient } }) as NativeBinding;
 }
 
-function simulatedCluster({ prng, replicas, operations, timing, window, plans, mode, checkpointEvery }: ClusterOptions): Cluster {
+function simulatedCluster({
+  prng,
+  replicas,
+  operations,
+  timing,
+  window,
+  plans,
+  mode,
+  durability,
+  checkpointEvery,
+}: ClusterOptions): Cluster {
   const keys = prng.split("keys");
   return {
     file: undefined,
@@ -305,7 +357,7 @@ function simulatedCluster({ prng, replicas, operations, timing, window, plans, m
     sealed: true,
     datagramBytes: 1_400,
     mode,
-    durability: "memory",
+    durability,
     limits: {
       operationBytes: 8_192,
       window,

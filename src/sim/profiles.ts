@@ -33,6 +33,11 @@ export interface FaultProfile {
   checkpointEvery: readonly number[];
   /** Weight of crashes with loss of memory among the episodes; 0: none. */
   crashes: number;
+  /** "sync": replicas have disks, from which they come back. */
+  durability: "memory" | "sync";
+  /** Weights of losses of power, of any number of replicas at once, and of faults of at most f disks, among the episodes. */
+  powerLosses: number;
+  diskFaults: number;
   /** How often a run of three replicas plays a script instead of drawing episodes. */
   scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
@@ -62,6 +67,9 @@ const none: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  durability: "memory",
+  powerLosses: 0,
+  diskFaults: 0,
   scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
@@ -100,6 +108,9 @@ const standard: FaultProfile = {
   modes: ["adaptive", "adaptive", "speculative", "leader"],
   checkpointEvery: [0, 32, 200],
   crashes: 2,
+  durability: "memory",
+  powerLosses: 0,
+  diskFaults: 0,
   scriptChance: 0.1,
   multicastChance: 0.95,
   multicastSkewsUs: [0, 0, 0, 0, 0, 1, 1, 20, -1],
@@ -162,6 +173,22 @@ const crash: FaultProfile = {
   scriptChance: 0,
 };
 
+/** Short runs of replicas with disks, which lose power together, and whose disks fail. */
+const disk: FaultProfile = {
+  ...mutation,
+  modes: ["adaptive", "speculative", "leader"],
+  checkpointEvery: [0, 32, 200],
+  durability: "sync",
+  crashes: 4,
+  powerLosses: 10,
+  diskFaults: 3,
+  scriptChance: 0,
+  readShares: [0, 0.3],
+};
+
+/** The same with healthy disks, for the mutation checks. */
+const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0 };
+
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
 
@@ -173,6 +200,8 @@ export const profiles: Readonly<Record<string, FaultProfile>> = {
   mutation,
   mutationLeader,
   crash,
+  disk,
+  powerLoss,
   reads,
 };
 
@@ -215,6 +244,9 @@ export interface DrawnFaults {
   adversaries: boolean;
   /** Weight of crashes among the episodes. */
   crashes: number;
+  durability: "memory" | "sync";
+  powerLosses: number;
+  diskFaults: number;
   mode: ClusterMode;
   checkpointEvery: number;
   /** The script played, with clean paths and without episodes; undefined: none. */
@@ -252,6 +284,9 @@ export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng,
     multicast: prng.chance(profile.multicastChance),
     multicastSkewUs: prng.pick(profile.multicastSkewsUs),
     crashes: has() ? profile.crashes : 0,
+    durability: profile.durability,
+    powerLosses: profile.powerLosses,
+    diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
     mode: prng.pick(profile.modes),
     checkpointEvery: prng.pick(profile.checkpointEvery),
   };

@@ -130,6 +130,7 @@ class Simulation {
       timing: drawTiming(prng.split("timing"), this.faults.script !== undefined),
       window,
       mode: this.faults.mode,
+      durability: this.faults.durability,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
       onEvent: (event) => this.onEvent(event),
@@ -237,6 +238,7 @@ class Simulation {
     this.options.trace?.(hub.nowUs(), "all faults end");
     this.player?.stop();
     healAll(hub, { replicas: replicaPorts, clients: clientPorts });
+    if (this.cluster.disks) this.crashes.mend();
     hub.setMulticastSkew(0);
     const untilUs = hub.nowUs() + HEAL_LIMIT_US;
     while (this.drivers.some((driver) => !driver.idle)) {
@@ -275,7 +277,7 @@ class Simulation {
       const limit = EVENTS_BESIDES + EVENTS_PER_OPERATION * this.options.operations - this.events;
       const endAt = this.events + Math.max(1, limit);
       do {
-        this.events += hub.run(atUs, endAt - this.events);
+        this.events += this.cluster.run(atUs, endAt - this.events);
         this.cluster.bury();
       } while (hub.nowUs() < atUs && this.events < endAt);
       if (hub.nowUs() < atUs) {
@@ -346,6 +348,7 @@ class Simulation {
         adversaries: this.drivers.length - honest,
         scripts: this.player?.played ?? 0,
         killed: this.crashes.killed,
+        repairs: this.cluster.disks?.repairs ?? 0,
       },
       completed,
       unknown,

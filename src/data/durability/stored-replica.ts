@@ -32,6 +32,8 @@ export interface StoredReplicaOptions {
   id: number | undefined;
   /** A damaged directory is emptied, and the replica recovers from its peers. */
   repair?: boolean;
+  /** Size of a log file; default: what storage has. */
+  segmentBytes?: number;
 }
 
 export function openStoredReplica(
@@ -56,9 +58,9 @@ export async function readNewestSnapshot(directory: string, cluster: Uint8Array)
   return stored.snapshot;
 }
 
-function* opening(disk: Disk, { level, cluster, id, repair }: StoredReplicaOptions): Steps<StoredReplica> {
+function* opening(disk: Disk, { level, cluster, id, repair, segmentBytes }: StoredReplicaOptions): Steps<StoredReplica> {
   // The index of a replica changes with the members: the state record knows the present one.
-  const open = { identity: { cluster, replica: 0 }, repair: repair === true };
+  const open = { identity: { cluster, replica: 0 }, repair: repair === true, ...(segmentBytes === undefined ? {} : { segmentBytes }) };
   const { storage, recovered } = yield* step<OpenedStorage>((done) => ReplicaStorage.openWith(disk, open, done));
   try {
     const state = recovered.state && decodeState(recovered.state);

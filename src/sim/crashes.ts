@@ -2,6 +2,8 @@
  * Kills and restarts of replicas. Without disks at most f at a time are dead or without their memory, which is what the protocol promises
  * to bear; with disks any number may die, and at most f disks fail.
  */
+
+import { IdentityName } from "../data/storage/identity.js";
 import type { SimulatedCluster } from "./cluster.js";
 import type { SimulatedDisk } from "./disk.js";
 import type { Prng } from "./prng.js";
@@ -50,7 +52,7 @@ export class ReplicaCrashes implements Crashes {
     else if (fault === "failedWrite") disk.failNextWrite = true;
     else {
       if (!this.cluster().isDead(replica)) this.die(replica, false);
-      const file = this.prng.pick(files);
+      const file = this.prng.pick(files.filter(({ name }) => name !== IdentityName));
       // In the end of a log it can't be told from a write that was never completed, which is another replica's memory lost in silence.
       if (file.bytes > 2) disk.rot(file.name, this.prng.below(Math.floor(file.bytes / 2)), this.prng.below(8));
     }

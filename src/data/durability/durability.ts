@@ -82,6 +82,7 @@ export class Durability {
   /** The newest checkpoint that is not on disk. */
   private checkpoint: Snapshot | undefined;
   private writingSnapshot = false;
+  private begun = false;
   private failed = false;
   private closed = false;
 
@@ -97,6 +98,7 @@ export class Durability {
 
   /** Storage has the log up to `storedEnd`, of which the replica goes on from `end`, and this state. */
   restarted(end: number, storedEnd: number, state: StoredState | undefined): void {
+    this.begun = true;
     this.next = end + 1;
     this.cut = storedEnd > end;
     this.generation++;
@@ -154,7 +156,7 @@ export class Durability {
 
   /** Starts a group commit, if there is anything to write and none is under way. */
   pump(): void {
-    if (this.inFlight || this.failed || this.closed) return;
+    if (!this.begun || this.inFlight || this.failed || this.closed) return;
     if (this.installing && !this.installed(this.installing)) return;
     this.collect();
     if (!this.pending) {
@@ -170,7 +172,7 @@ export class Durability {
 
   close(done: (error?: Error) => void): void {
     if (this.closed) return done();
-    if (!this.installing && !this.failed) this.collect();
+    if (this.begun && !this.installing && !this.failed) this.collect();
     this.closed = true;
     this.held = [];
     this.options.storage.close(done);

@@ -20,7 +20,7 @@ export {
   writeClientKey,
   writeCluster,
 } from "./config.js";
-export type { Cluster, ClusterLimits, ClusterTiming, ResolvedNetwork } from "./config-types.js";
+export type { Cluster, ClusterLimits, ClusterTiming, Durability, ResolvedNetwork } from "./config-types.js";
 export type { Submission } from "./data/client-host.js";
 export type { InvokeCallback } from "./data/completions.js";
 export type { ReplicaEvent } from "./data/events.js";

@@ -25,6 +25,8 @@ export interface ReplicaProgress {
   incarnation: number;
   /** The log is on disk up to here; without a data directory 0. */
   durable: number;
+  /** A write to the data directory has failed: nothing goes there any more. */
+  storageFailed: boolean;
   /** True while the machine has failed and execution stands still at `executed`. */
   halted: boolean;
   counters: ReplicaCounters;
@@ -121,6 +123,7 @@ export function readProgress(words: Float64Array): ReplicaProgress {
     checkpoint: at(StatusWord.Checkpoint),
     incarnation: at(StatusWord.Incarnation),
     durable: at(StatusWord.Durable),
+    storageFailed: at(StatusWord.StorageFailed) === 1,
     halted: at(StatusWord.Halted) === 1,
     counters: {
       logBytes: at(StatusWord.LogBytes),

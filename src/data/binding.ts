@@ -44,6 +44,7 @@ export const StatusWord = {
   Checkpoint: 30, // written by the host: seqno of the last checkpoint
   ModeSwitches: 31, // written by the control plane
   DropBase: 32, // + DropReason
+  StorageFailed: 63, // written by the host: 1 once a write to the data directory has failed
   Count: 64,
 } as const;
 

@@ -130,6 +130,7 @@ export class ReplicaHost {
       replicas: n,
       bootId: this.#bootId,
       configDigest: this.#configDigest,
+      lasts: () => this.data.viewDurable,
       begin: (lifeId, record) => void this.bootstrap(lifeId, record),
     });
     this.#epochs = new Epochs({

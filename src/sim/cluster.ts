@@ -54,6 +54,7 @@ export interface ClusterOptions {
   window: number;
   mode: ClusterMode;
   durability: "memory" | "sync";
+  diskSyncUs: [number, number];
   /** 0: none in a run of this size. */
   checkpointEvery: number;
   guardsOff: number;
@@ -95,7 +96,7 @@ export class SimulatedCluster {
     };
     if (options.multicast) this.hub.setGroup(GROUP_PORT, this.replicaPorts);
     if (options.durability === "sync")
-      this.disks = new SimulatedDisks(prng.split("disks"), replicas, () => this.hub.nowUs(), this.cluster.group);
+      this.disks = new SimulatedDisks(prng.split("disks"), replicas, () => this.hub.nowUs(), this.cluster.group, options.diskSyncUs);
     for (let id = 0; id < replicas; id++) this.openReplica(id, prng.split(`boot ${id}`));
     plans.forEach((plan, index) => {
       this.openClient(plan, index, prng.split(`client id ${index}`));

@@ -26,12 +26,13 @@ export class SimulatedDisks {
     replicas: number,
     private readonly nowUs: () => number,
     private readonly cluster: Uint8Array,
+    syncUs: readonly [number, number],
   ) {
     this.disks = Array.from({ length: replicas }, (_, replica) => {
       const after = (delayUs: number, run: () => void): void => {
         this.queue.push({ atUs: Math.ceil(this.nowUs() + delayUs), order: ++this.order, replica, run });
       };
-      return new SimulatedDisk({ prng: prng.split(`disk ${replica}`), after });
+      return new SimulatedDisk({ prng: prng.split(`disk ${replica}`), after, syncUs });
     });
   }
 

@@ -38,6 +38,8 @@ export interface FaultProfile {
   /** Weights of losses of power, of any number of replicas at once, and of faults of at most f disks, among the episodes. */
   powerLosses: number;
   diskFaults: number;
+  /** Virtual microseconds that a write takes to be on disk: slower than messages, what is promised too early shows. */
+  diskSyncUs: [number, number];
   /** How often a run of three replicas plays a script instead of drawing episodes. */
   scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
@@ -70,6 +72,7 @@ const none: FaultProfile = {
   durability: "memory",
   powerLosses: 0,
   diskFaults: 0,
+  diskSyncUs: [50, 2_000],
   scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
@@ -111,6 +114,7 @@ const standard: FaultProfile = {
   durability: "memory",
   powerLosses: 0,
   diskFaults: 0,
+  diskSyncUs: [50, 2_000],
   scriptChance: 0.1,
   multicastChance: 0.95,
   multicastSkewsUs: [0, 0, 0, 0, 0, 1, 1, 20, -1],
@@ -186,8 +190,8 @@ const disk: FaultProfile = {
   readShares: [0, 0.3],
 };
 
-/** The same with healthy disks, for the mutation checks. */
-const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0 };
+/** The same with disks that are well but slow, for the mutation checks. */
+const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, diskSyncUs: [2_000, 30_000] };
 
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
@@ -245,6 +249,7 @@ export interface DrawnFaults {
   /** Weight of crashes among the episodes. */
   crashes: number;
   durability: "memory" | "sync";
+  diskSyncUs: [number, number];
   powerLosses: number;
   diskFaults: number;
   mode: ClusterMode;
@@ -285,6 +290,7 @@ export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng,
     multicastSkewUs: prng.pick(profile.multicastSkewsUs),
     crashes: has() ? profile.crashes : 0,
     durability: profile.durability,
+    diskSyncUs: profile.diskSyncUs,
     powerLosses: profile.powerLosses,
     diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
     mode: prng.pick(profile.modes),

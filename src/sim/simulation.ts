@@ -131,6 +131,7 @@ class Simulation {
       window,
       mode: this.faults.mode,
       durability: this.faults.durability,
+      diskSyncUs: this.faults.diskSyncUs,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
       onEvent: (event) => this.onEvent(event),

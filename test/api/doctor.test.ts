@@ -36,6 +36,7 @@ function report(id: number, change: Partial<ReplicaReport> = {}): ReplicaReport 
     bootId: "00",
     committedHash: "",
     hash: "",
+    durability: "memory",
     network: { receiveBufferBytes: 8 << 20 },
     ...change,
   };

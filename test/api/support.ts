@@ -44,6 +44,7 @@ export interface TestClusterOptions {
   cluster?: string;
   host?: string;
   mode?: ClusterFile["mode"];
+  durability?: ClusterFile["durability"];
   /** Given the first port that no replica has. */
   network?: (port: number) => ClusterFile["network"];
 }
@@ -58,6 +59,7 @@ export async function clusterContent(options: TestClusterOptions = {}) {
     limits: { logEntries: 65_536, logBytes: 256 * 1024 * 1024, ...options.limits },
     ...(network === undefined ? {} : { network }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
+    ...(options.durability === undefined ? {} : { durability: options.durability }),
     ...(options.mode === undefined ? {} : { mode: options.mode }),
   };
 }

@@ -155,6 +155,7 @@ export class Persistence {
 
   private fail(error: SquallError): void {
     this.failure = error;
+    this.options.words[StatusWord.StorageFailed] = 1;
     const fatal = this.level === DurabilityLevel.Sync;
     this.options.host.event({ type: "storage-failed", replica: epochsId(this.options), fatal, message: error.message });
     if (fatal) this.options.host.stop(error);

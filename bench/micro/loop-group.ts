@@ -80,6 +80,7 @@ function loopCluster(logEntries: number): Cluster {
     sealed: true,
     datagramBytes: 32768,
     mode: "speculative",
+    durability: "memory",
     limits: {
       operationBytes: 1 << 16,
       window: 64,

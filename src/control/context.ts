@@ -39,6 +39,8 @@ export interface ControlPlaneConfig {
 export const MaxSuffixEntries = 1 << 24;
 
 const LongestTimeoutUs = 1_000_000;
+/** Group commits, one after the other, that a round of messages may wait for: what is under way at each end, and the one behind it. */
+const DiskWaits = 6;
 // A burst of one message must fit the default receive buffer of a UDP socket together with what else arrives.
 const DefaultMessageBytes = 64 * 1024;
 const HeadBytes = 512;
@@ -51,7 +53,6 @@ export class Context {
   readonly syncMinUs: number;
   readonly syncMaxUs: number;
   readonly syncEvery: number;
-  readonly syncTimeoutUs: number;
   readonly resendUs: number;
   readonly heartbeatUs: number;
   readonly detectUs: number;
@@ -69,6 +70,7 @@ export class Context {
   /** Per replica, the incarnation of this one that it said it knows of. */
   private readonly known: number[];
   private readonly baseTimeoutUs: number;
+  private readonly baseSyncTimeoutUs: number;
   private readonly guardsOff: number;
 
   constructor(
@@ -82,7 +84,7 @@ export class Context {
     this.syncMinUs = config.timing.syncMinMs * 1000;
     this.syncMaxUs = Math.max(config.timing.syncMaxMs, config.timing.syncMinMs) * 1000;
     this.syncEvery = config.timing.syncEvery;
-    this.syncTimeoutUs = config.timing.syncTimeoutMs * 1000;
+    this.baseSyncTimeoutUs = config.timing.syncTimeoutMs * 1000;
     this.resendUs = config.timing.resendMs * 1000;
     this.heartbeatUs = config.timing.heartbeatMs * 1000;
     this.detectUs = config.timing.detectMs * 1000;
@@ -146,9 +148,18 @@ export class Context {
     return this.data.logEnd === 0 ? 0 : this.data.viewOf(this.data.logEnd);
   }
 
+  /** An entry is not committed before a quorum's disks have it, and the leader's: where they are slow, nobody is silent yet. */
+  get syncTimeoutUs(): number {
+    return this.baseSyncTimeoutUs + this.diskUs;
+  }
+
+  private get diskUs(): number {
+    return Math.min(LongestTimeoutUs, DiskWaits * this.data.diskDelayUs);
+  }
+
   /** Doubles with each view in a row that came to nothing. */
   reconciliationTimeoutUs(failedViews: number): number {
-    return Math.min(LongestTimeoutUs, this.baseTimeoutUs * 2 ** Math.min(failedViews, 20));
+    return Math.min(LongestTimeoutUs, this.baseTimeoutUs * 2 ** Math.min(failedViews, 20)) + this.diskUs;
   }
 
   mergeRules(): MergeRules {

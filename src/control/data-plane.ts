@@ -13,7 +13,9 @@ export interface DataPlane {
   readonly committed: number;
   /** The log's end that outlasts a crash as far as it is to: below logEnd while durability `sync` waits for the disk. */
   readonly durableEnd: number;
-  /** The same of the view. */
+  /** How long the disk takes that promises wait for; 0: they wait for none. */
+  readonly diskDelayUs: number;
+  /** As durableEnd, of the view. */
   readonly viewDurable: boolean;
   /** Entries at or below it are gone. */
   readonly logBase: number;

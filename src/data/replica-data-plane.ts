@@ -97,6 +97,9 @@ export class ReplicaDataPlane implements DataPlane {
   get durableEnd(): number {
     return this.#words[this.#waits ? StatusWord.Durable : StatusWord.LogEnd] as number;
   }
+  get diskDelayUs(): number {
+    return this.durability?.delayUs ?? 0;
+  }
   get viewDurable(): boolean {
     return this.durability?.viewDurable ?? true;
   }

@@ -118,6 +118,9 @@ export class FakeDataPlane implements DataPlane {
   get durableEnd(): number {
     return this.logEnd;
   }
+  get diskDelayUs(): number {
+    return 0;
+  }
   get viewDurable(): boolean {
     return true;
   }

@@ -13,6 +13,8 @@ const ExportBytes = 256 * 1024;
 const RowHeadBytes = 128;
 /** The committed seqno is written again after so many commits: a restart executes more than it knows to be committed as speculative. */
 const CommitHintEntries = 1024;
+/** What a slow group commit is remembered by, after each one that follows. */
+const SlownessDecay = 0.98;
 /** Control frames that wait; beyond that they are lost, as on a network, and sent again. */
 const MostHeldFrames = 1024;
 
@@ -49,6 +51,7 @@ interface Flush {
   end: number;
   generation: number;
   number: number;
+  startedUs: number;
 }
 
 interface HeldFrame {
@@ -72,6 +75,7 @@ export class Durability {
   private durableGeneration = -1;
   private written = { key: "", committed: 0 };
   private flushes = 0;
+  private slowestUs = 0;
   private inFlight: Flush | undefined;
   private held: HeldFrame[] = [];
   /** Storage was given something that no flush covers. */
@@ -94,6 +98,13 @@ export class Durability {
   /** Whether anything waits for the disk. */
   get waits(): boolean {
     return this.options.level === DurabilityLevel.Sync;
+  }
+
+  /** How long a group commit takes, by the slowest of late; 0: nothing waits for one. */
+  get delayUs(): number {
+    if (!this.waits) return 0;
+    const underWayUs = this.inFlight ? this.options.engine.nowUs() - this.inFlight.startedUs : 0;
+    return Math.max(this.slowestUs, underWayUs);
   }
 
   /** Storage has the log up to `storedEnd`, of which the replica goes on from `end`, and this state. */
@@ -164,7 +175,12 @@ export class Durability {
       return;
     }
     this.pending = false;
-    const flush: Flush = { end: this.next - 1, generation: this.generation, number: ++this.flushes };
+    const flush: Flush = {
+      end: this.next - 1,
+      generation: this.generation,
+      number: ++this.flushes,
+      startedUs: this.options.engine.nowUs(),
+    };
     this.inFlight = flush;
     this.options.storage.flush((error) => this.flushed(flush, error));
     this.writeCheckpoint();
@@ -192,6 +208,7 @@ export class Durability {
       return;
     }
     const { engine, words } = this.options;
+    this.slowestUs = Math.max(engine.nowUs() - flush.startedUs, this.slowestUs * SlownessDecay);
     if (flush.generation === this.generation) {
       this.durableGeneration = flush.generation;
       if (this.waits) engine.setDurable(flush.end);

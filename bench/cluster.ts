@@ -20,12 +20,14 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Three `squall replica` processes with the counter, bootstrapped, and a connected load process. */
-export async function startLoadedCluster(options: Omit<ClusterFileOptions, "folder" | "name">): Promise<LoadedCluster> {
+/** Three `squall replica` processes with the counter, or another machine that holds it, bootstrapped, and a connected load process. */
+export async function startLoadedCluster(
+  options: Omit<ClusterFileOptions, "folder" | "name">,
+  machine = new URL("./machines/counter.js", import.meta.url),
+): Promise<LoadedCluster> {
   const file = await writeClusterFile({ folder: temporaryFolder(), name: "cluster", ...options });
-  const machine = fileURLToPath(new URL("./machines/counter.js", import.meta.url));
   const cluster = await loadCluster(file, { role: "operator" });
-  const replicas = await ReplicaProcesses.start({ cluster: file, count: cluster.replicas.length, machine });
+  const replicas = await ReplicaProcesses.start({ cluster: file, count: cluster.replicas.length, machine: fileURLToPath(machine) });
   await bootstrap({ cluster });
   return { cluster, replicas, load: await Load.start(file) };
 }

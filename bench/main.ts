@@ -71,6 +71,18 @@ program
   });
 
 program
+  .command("transfer")
+  .description("throughput while a replica without memory fetches a large state")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--rounds <n>", "how many transfers", positive, 3)
+  .option("--mebibytes <n>", "size of the state", positive, 64)
+  .option("--window <n>", "operations kept outstanding", positive, 64)
+  .action(async ({ json, rounds, mebibytes, window }) => {
+    const { benchTransfer } = await import("./transfer/transfer.js");
+    process.exit(await benchTransfer({ json, rounds, mebibytes, window }));
+  });
+
+program
   .command("endurance")
   .description("resident memory of the replicas over many operations")
   .option("--json", "print the figures as one JSON object on the last line", false)

@@ -191,7 +191,12 @@ function applyChange({ members }: Membership, { add = [], remove = [], replace =
       `The cluster would have ${next.length} members; it needs an odd number from 1 to ${MaxMembers}, since an even one withstands no more failures than one less. Add or remove two at once, or replace one.`,
     );
   }
-  if (!next.some(({ from }) => from !== undefined)) fail("At least one member must stay: it has the state. Replace the others in steps.");
+  const staying = members.length - gone.size - replaced.size;
+  if (2 * staying <= members.length) {
+    fail(
+      `Only ${staying} of ${members.length} members would stay. A majority must, since any minority may fail meanwhile; change the others in steps.`,
+    );
+  }
   return next;
 }
 
@@ -218,9 +223,20 @@ async function withBootIds(cluster: Cluster, before: Membership, next: Member[],
     const bootId = bootIds.get(formatAddress(member.address));
     return member.from === undefined && bootId !== undefined ? { address: member.address, bootId } : member;
   });
+  const up = members.filter(({ from }) => from === undefined || takesPart(before.members[from]?.report)).length;
+  if (2 * up <= members.length) {
+    throw new SquallError(
+      "MEMBERS_UNREACHABLE",
+      `Only ${up} of the ${members.length} next members are up and have their memory: fewer than a majority could not go on. Start the others, or replace them first.`,
+    );
+  }
   const staying = new Set(next.flatMap(({ from }) => (from === undefined ? [] : [from])));
   const leaving = before.members.filter((_, i) => !staying.has(i)).map(({ address }) => address);
   return { epoch: before.epoch + 1, members, leaving };
+}
+
+function takesPart(report: ReplicaReport | undefined): boolean {
+  return report?.status === "normal" || report?.status === "reconciliation";
 }
 
 /** The report of whoever listens at each address; undefined for those that did not answer. */
@@ -271,6 +287,7 @@ function refused(reason: string, cluster: Cluster): SquallError {
   const texts: Record<string, string> = {
     "another-pending": "Another change of the members is under way: wait for it.",
     "no-snapshots": "The machine has no snapshot and restore upcalls (or limits.checkpointEvery is 0): nobody could take over its state.",
+    "too-few-stay": "A majority of the present members must stay.",
     "too-large": `The configuration is larger than an operation may be (limits.operationBytes: ${cluster.limits.operationBytes}).`,
     recovering: "The members recover: wait until a majority of them takes part.",
     "other-epoch": "The members have changed meanwhile: look at `squall members list` and try again.",

@@ -210,14 +210,20 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     std::memcpy(position.hash.data(), at.data(), 32);
     return Napi::Boolean::New(info.Env(), engine_ && engine_->restore(seqno(info, 0), position, sessions));
   }
-  Napi::Value AppendCommitted(const Napi::CallbackInfo& info) {
+  Napi::Value CommittedRun(const Napi::CallbackInfo& info) {
+    const uint64_t from = seqno(info, 0);
+    if (!inLog(from) || from > engine_->committed()) return wrongArgument(info, "a seqno of a committed entry within the log");
+    std::vector<uint8_t> run;
+    engine_->committedRun(from, info[1].ToNumber().Uint32Value(), run);
+    return copyBytes(info.Env(), run);
+  }
+  Napi::Value AppendRun(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
-    std::vector<Bytes> records;
-    Bytes hashes;
-    if (!readRecords(info[0], records)) return wrongArgument(info, "an array of records");
-    if (!info[1].IsUndefined() && !readHashes(info[1], records.size(), hashes)) return wrongArgument(info, "32 bytes of hash for each record");
-    const bool ok = engine_ && engine_->appendCommitted(records, hashes);
-    return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Boolean::New(info.Env(), ok);
+    Bytes run, hashes;
+    if (!readBytes(info[0], run)) return wrongArgument(info, "a run of records");
+    if (!info[1].IsUndefined() && !readBytes(info[1], hashes)) return wrongArgument(info, "hashes of 32 bytes");
+    const int64_t appended = engine_ ? engine_->appendRun(run, hashes) : -1;
+    return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Number::New(info.Env(), static_cast<double>(appended));
   }
   Napi::Value SetDurable(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
@@ -433,7 +439,8 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
       O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close), O::InstanceMethod("position", &O::Position),
       O::InstanceMethod("checkpointSessions", &O::CheckpointSessions), O::InstanceMethod("checkpointed", &O::Checkpointed),
       O::InstanceMethod("truncate", &O::Truncate), O::InstanceMethod("restore", &O::Restore),
-      O::InstanceMethod("appendCommitted", &O::AppendCommitted), O::InstanceMethod("reexecute", &O::Reexecute),
+      O::InstanceMethod("committedRun", &O::CommittedRun), O::InstanceMethod("appendRun", &O::AppendRun),
+      O::InstanceMethod("reexecute", &O::Reexecute),
       O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("reconfigure", &O::Reconfigure),
       O::InstanceMethod("setDurable", &O::SetDurable), O::InstanceMethod("exportRows", &O::ExportRows),
       O::InstanceMethod("appendLoaded", &O::AppendLoaded), O::InstanceMethod("resume", &O::Resume),

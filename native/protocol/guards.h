@@ -18,6 +18,7 @@ enum Guard : uint32_t {
   kGuardPrepareOkDurable = 1u << 24,
   kGuardReadAtEnd = 1u << 26,
   kGuardReadQuorum = 1u << 27,
+  kGuardClosingView = 1u << 28,
 };
 
 /// True when the rule is in force.

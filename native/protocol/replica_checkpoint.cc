@@ -77,6 +77,57 @@ bool Replica::appendCommitted(const std::vector<Bytes>& records, Bytes hashes) {
   return appended == records.size();
 }
 
+uint32_t Replica::committedRun(uint64_t from, size_t maxBytes, std::vector<uint8_t>& out) const {
+  uint64_t last = from;
+  size_t size = 32 + 4 + log_.record(from).size();
+  for (; last < committed_; last++) {
+    const size_t more = 4 + log_.record(last + 1).size();
+    if (size + more > maxBytes) break;
+    size += more;
+  }
+  out.reserve(out.size() + size);
+  const uint8_t* hash = log_.hashAt(last);
+  out.insert(out.end(), hash, hash + 32);
+  for (uint64_t s = from; s <= last; s++) {
+    const Bytes record = log_.record(s);
+    uint8_t length[4];
+    wire::store<uint32_t>(length, static_cast<uint32_t>(record.size()));
+    out.insert(out.end(), length, length + 4);
+    out.insert(out.end(), record.begin(), record.end());
+  }
+  return static_cast<uint32_t>(last - from + 1);
+}
+
+int64_t Replica::appendRun(Bytes run, Bytes hashes) {
+  if (run.size() < 32) return -1;
+  const Bytes last = run.first(32);
+  std::vector<Bytes> records;
+  for (run = run.subspan(32); !run.empty();) {
+    if (run.size() < 4) return -1;
+    const size_t length = wire::load<uint32_t>(run.data());
+    if (length > run.size() - 4) return -1;
+    records.push_back(run.subspan(4, length));
+    run = run.subspan(4 + length);
+  }
+  std::vector<uint8_t> computed;
+  if (hashes.empty()) {
+    computed.resize(records.size() * 32);
+    Bytes previous(log_.hashAt(log_.end()), 32);
+    for (size_t i = 0; i < records.size(); i++) {
+      Hash hash;
+      wire::sha256(previous, records[i], hash);
+      std::memcpy(computed.data() + i * 32, hash.data(), 32);
+      previous = Bytes(computed).subspan(i * 32, 32);
+    }
+    hashes = computed;
+  }
+  if (records.empty() || hashes.size() != records.size() * 32 || std::memcmp(hashes.data() + hashes.size() - 32, last.data(), 32) != 0) return -1;
+  const uint64_t end = log_.end();
+  const bool room = log_.hasRoom(records[0].size());
+  if (!appendCommitted(records, hashes) && log_.end() == end && room) return -1;
+  return static_cast<int64_t>(records.size() - (log_.end() - end));
+}
+
 bool Replica::reexecute(uint64_t from, uint64_t to) {
   if (closed_ || executing_ || halted_ || from <= log_.base() || to > executed_) return false;
   executing_ = true;

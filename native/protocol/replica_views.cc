@@ -46,7 +46,7 @@ bool Replica::install(uint64_t view, Mode mode, uint64_t keepTo, const std::vect
     if (!wire::parseRecord(bytes, config_.maxOperationBytes, record) || record.all.size() != bytes.size() || !log_.hasRoom(bytes.size())) return false;
     appendRecord(record, hashes.empty() ? nullptr : hashes.data() + (log_.end() - keepTo) * 32);
   }
-  closing_ = endsEpoch();
+  closing_ = endsEpoch() && guard(kGuardClosingView);
   beginView();
   executePending(false);
   if (closed_) return false;

@@ -137,6 +137,7 @@ void Channels::setSelf(uint64_t self) {
   State& s = *state_;
   s.config.self = s.ownDestination = self;
   for (Aead& sealer : s.sealers) sealer = Aead();
+  s.streams.forgetReplies();
 }
 
 DropReason Channels::State::checkHeader(const FrameHeader& header, Sender& kind) const {

@@ -105,6 +105,12 @@ class StreamTable {
     }
   }
 
+  /// Answers are sealed under the sender's own id, which is another one from now on.
+  void forgetReplies() {
+    for (auto& stream : streams_)
+      for (Aead& reply : stream->reply) reply = Aead();
+  }
+
   bool live(uint32_t i) const { return i < streams_.size(); }
   Stream& at(uint32_t i) { return *streams_[i]; }
   const Stream& at(uint32_t i) const { return *streams_[i]; }

@@ -11,7 +11,7 @@ import type { DataPlane } from "./data-plane.js";
 import { Heartbeats } from "./heartbeat.js";
 import { Installer } from "./install.js";
 import { LeaderView } from "./leader-view.js";
-import { MaxReplicas } from "./messages.js";
+import { type FetchReplyMessage, MaxReplicas } from "./messages.js";
 import { ModePolicy } from "./mode.js";
 import { Receiver } from "./receiver.js";
 import { Reconciliation } from "./reconcile.js";
@@ -169,6 +169,14 @@ export class ControlPlane {
     this.enterOrPostpone(nowUs, (atUs) => this.snapshots.onVerified(atUs, snapshot, valid));
   }
 
+  /** What DataPlane.hashLater put off: the message, now with its records' hashes. */
+  onHashed(nowUs: number, from: number, message: FetchReplyMessage): void {
+    this.enterOrPostpone(nowUs, (atUs) => {
+      if (this.recovers) this.recovery.onFetchReply(atUs, from, message);
+      else if (this.runs) this.receiver.onFetchReply(atUs, from, message);
+    });
+  }
+
   /** A client misses the commit of the entry at `seqno` (0: of a request that is not in the log). */
   onComplaint(nowUs: number, session: number, seqno: number): void {
     if (this.runs) this.enter(nowUs, () => this.sync.onComplaint(nowUs, session, seqno));
@@ -194,6 +202,11 @@ export class ControlPlane {
   /** More of the log is on disk. */
   onDurable(nowUs: number): void {
     if (this.runs) this.enter(nowUs, () => this.sync.onDurable(nowUs));
+  }
+
+  /** Leaves its view for one later than `view`: part of the state was committed up to there. */
+  leave(nowUs: number, view: number): void {
+    if (this.runs) this.enter(nowUs, () => this.views.leave(nowUs, view));
   }
 
   /** The log grew, or the replica was bootstrapped. */

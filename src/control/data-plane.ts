@@ -1,5 +1,12 @@
+import type { FetchedRecord, FetchReplyMessage } from "./messages.js";
 import type { RecoveryCode } from "./recovery.js";
 import type { Snapshot } from "./snapshot.js";
+
+/** Records of consecutive seqnos, and the summary hash (32 bytes) of the entry before the first of them. */
+export interface HashRun {
+  previous: Uint8Array;
+  records: FetchedRecord[];
+}
 
 /** What the control plane asks of the data plane: few verbs, all synchronous. The native engine and the tests implement it. */
 export interface DataPlane {
@@ -43,8 +50,18 @@ export interface DataPlane {
   restore(snapshot: Snapshot): boolean;
   /** RECOVERY: takes the life that was learned. False: another status. */
   setLife(lifeId: Uint8Array): boolean;
-  /** RECOVERY: appends entries known to be committed, executes and commits them. False: the log has no room for all of them. */
-  appendCommitted(records: Uint8Array[]): boolean;
+  /** Committed entries from `from` on, about `maxBytes` of them: see NativeReplicaEngine.committedRun. */
+  committedRun(from: number, maxBytes: number): Uint8Array;
+  /**
+   * RECOVERY: appends a run of committed entries that begins behind the log's end, executes and commits them. `hashes`: their summary
+   * hashes, 32 bytes each, if they are known. How many were left out, since the log has no room for them; -1: it does not fit.
+   */
+  appendRun(run: Uint8Array, hashes: Uint8Array | undefined): number;
+  /**
+   * Whether the summary hashes of these records, which a message from replica `from` brought, are computed on another thread;
+   * ControlPlane.onHashed tells when all `chained` are set. False: too few bytes for that, or too much is under way.
+   */
+  hashLater(from: number, message: FetchReplyMessage, runs: readonly HashRun[]): boolean;
   /** Whether the snapshot has its digest; undefined: ControlPlane.onVerified will tell. */
   verify(snapshot: Snapshot): boolean | undefined;
   /** Forgets entries up to here, all of them committed and executed. */

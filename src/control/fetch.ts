@@ -19,6 +19,14 @@ export function answerFetch(context: Context, from: number, message: FetchMessag
     context.send(from, MessageType.FetchReply, encodeFetchReply({ view, what: FetchWhat.Rows, from: range.from, rows }));
     return;
   }
+  if (what === FetchWhat.Committed) {
+    const { from: first } = message.ranges[0] as FetchRange;
+    if (first <= data.logBase || first > data.committed) return;
+    const run = data.committedRun(first, context.messageBytes);
+    const reply = { view: data.view, what, from: first, committed: data.committed, run } as const;
+    context.send(from, MessageType.FetchReply, encodeFetchReply(reply));
+    return;
+  }
   const records = collect(context, message.ranges, end);
   if (records.length > 0) context.send(from, MessageType.FetchReply, encodeFetchReply({ view, what: FetchWhat.Records, records }));
 }

@@ -2,7 +2,7 @@
 import { Guard, MessageType } from "../data/binding.js";
 import { type Context, MaxSuffixEntries } from "./context.js";
 import { hashKey, type LogRow, RecordPool, recordOf } from "./log-rows.js";
-import { encodeFetch, type FetchReplyMessage, FetchWhat, HashBytes, RowBytes, type StartViewMessage } from "./messages.js";
+import { encodeFetch, FetchWhat, HashBytes, type LogParts, RowBytes, type StartViewMessage } from "./messages.js";
 import { RemoteLog } from "./remote-log.js";
 import { type Snapshot, snapshotHash } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
@@ -147,10 +147,11 @@ export class Installer {
   }
 
   /** False: records that do not belong to the log. */
-  onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
+  onFetchReply(nowUs: number, from: number, message: LogParts): boolean {
     const running = this.installation;
     if (!running?.log || running.message.view !== message.view || from !== running.source) return true;
     running.unanswered = 0;
+    if (running.log.hashesLater(from, message)) return true;
     const fits =
       message.what === FetchWhat.Rows ? running.log.addRows(message.from, message.rows) : running.log.addRecords(message.records);
     if (fits) this.advance(nowUs);

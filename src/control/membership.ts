@@ -34,20 +34,15 @@ export function encodeConfiguration(configuration: Configuration): Uint8Array {
 export function decodeConfiguration(bytes: Uint8Array): Configuration | undefined {
   if (bytes.length > LargestConfigurationBytes) return undefined;
   try {
-    return checked(JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")));
+    return checked(1, JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")));
   } catch {
     return undefined;
   }
 }
 
-/** The same for one that came inside of another message. */
-export function checkedConfiguration(value: unknown): Configuration | undefined {
-  return typeof value === "object" && value !== null ? checked(value as Configuration) : undefined;
-}
-
-function checked(value: Configuration): Configuration | undefined {
+function checked(leastEpoch: number, value: Configuration): Configuration | undefined {
   const { epoch, members, leaving } = value;
-  if (!Number.isInteger(epoch) || epoch < 1 || epoch * ViewsPerEpoch >= Number.MAX_SAFE_INTEGER) return undefined;
+  if (!Number.isInteger(epoch) || epoch < leastEpoch || epoch * ViewsPerEpoch >= Number.MAX_SAFE_INTEGER) return undefined;
   if (!Array.isArray(members) || members.length === 0 || members.length > MaxMembers || members.length % 2 === 0) return undefined;
   if (!Array.isArray(leaving) || leaving.length > MaxMembers || !leaving.every(isAddress)) return undefined;
   const former = new Set<number>();
@@ -115,14 +110,14 @@ export function firstViewOf({ epoch, members }: Configuration): number {
   return lowest;
 }
 
-/** NEW-EPOCH: what a member of a later epoch tells a replica that it does not hear there. */
+/** NEW-EPOCH: what a member tells a replica that it does not hear in its epoch; from one that is behind it is a question. */
 export interface NewEpochMessage {
   /** The life in hexadecimal. */
   life: string;
   configuration: Configuration;
   /** The receiver's index there; -1: it is no member. */
   to: number;
-  /** The entry with which the epoch before ended, and its summary hash in hexadecimal. */
+  /** The entry with which the epoch before ended, and its summary hash in hexadecimal; 0 and zeros in epoch 0. */
   seqno: number;
   hash: string;
   /** Members known to hold the state of that entry. */
@@ -137,9 +132,9 @@ export function decodeNewEpoch(body: Uint8Array): NewEpochMessage | undefined {
   if (body.length > 2 * LargestConfigurationBytes) return undefined;
   try {
     const m = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8")) as NewEpochMessage;
-    const configuration = checkedConfiguration(m.configuration);
+    const configuration = checked(0, m.configuration);
     const whole = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least;
-    if (!configuration || !HexBootId.test(m.life) || !/^[0-9a-f]{64}$/.test(m.hash) || !whole(m.seqno, 1) || !whole(m.holders, 0))
+    if (!configuration || !HexBootId.test(m.life) || !/^[0-9a-f]{64}$/.test(m.hash) || !whole(m.seqno, 0) || !whole(m.holders, 0))
       return undefined;
     return whole(m.to, -1) && m.to < configuration.members.length ? { ...m, configuration } : undefined;
   } catch {

@@ -68,7 +68,8 @@ export interface StartViewMessage {
   rows: Uint8Array;
 }
 
-export const FetchWhat = { Rows: 0, Records: 1 } as const;
+/** Committed: entries from the first range's `from` on, whatever its `to`, as far as they are committed. */
+export const FetchWhat = { Rows: 0, Records: 1, Committed: 2 } as const;
 export interface FetchRange {
   from: number;
   to: number;
@@ -81,10 +82,28 @@ export interface FetchMessage {
 export interface FetchedRecord {
   seqno: number;
   record: Uint8Array;
+  /** Not on the wire: the record's summary hash behind an entry with the hash `previous`, computed on another thread. */
+  chained?: { previous: Uint8Array; hash: Uint8Array };
 }
-export type FetchReplyMessage =
+/** Rows or records of a log that is put together (RemoteLog). */
+export type LogParts =
   | { view: number; what: typeof FetchWhat.Rows; from: number; rows: Uint8Array }
-  | { view: number; what: typeof FetchWhat.Records; records: FetchedRecord[] };
+  /** `hashed`: it has been to the other threads, and is not to go there again. */
+  | { view: number; what: typeof FetchWhat.Records; records: FetchedRecord[]; hashed?: boolean };
+
+/** FETCH-REPLY with committed entries from `from` on. `view`: the sender's, in which it has `committed` of them; they may be of earlier ones. */
+export interface CommittedRun {
+  view: number;
+  what: typeof FetchWhat.Committed;
+  from: number;
+  committed: number;
+  /** See NativeReplicaEngine.committedRun. */
+  run: Uint8Array;
+  /** Not on the wire: the only record, whose hash is computed on another thread. */
+  single?: FetchedRecord;
+}
+
+export type FetchReplyMessage = LogParts | CommittedRun;
 
 export function encodeSync(m: SyncMessage): Uint8Array {
   return new Writer(16).u64(m.view).u64(m.seqno).done();
@@ -224,7 +243,7 @@ export function decodeFetch(body: Uint8Array): FetchMessage | undefined {
   const what = r.u8();
   r.zero(1);
   const count = r.u16();
-  if (what > 1 || count === 0 || count > MaxFetchRanges) r.ok = false;
+  if (what > FetchWhat.Committed || count === 0 || count > MaxFetchRanges) r.ok = false;
   const ranges: FetchRange[] = [];
   for (let i = 0; i < count && r.ok; i++) {
     const from = r.u64();
@@ -247,6 +266,18 @@ export function encodeFetchReply(m: FetchReplyMessage): Uint8Array {
       .bytes(m.rows)
       .done();
   }
+  if (m.what === FetchWhat.Committed) {
+    return new Writer(32 + m.run.length)
+      .u64(m.view)
+      .u8(m.what)
+      .u8(0)
+      .u16(0)
+      .u32(m.run.length)
+      .u64(m.from)
+      .u64(m.committed)
+      .bytes(m.run)
+      .done();
+  }
   const size = m.records.reduce((sum, r) => sum + 12 + r.record.length, 16);
   const w = new Writer(size).u64(m.view).u8(m.what).u8(0).u16(0).u32(m.records.length);
   for (const { seqno, record } of m.records) w.u64(seqno).u32(record.length).bytes(record);
@@ -262,6 +293,10 @@ export function decodeFetchReply(body: Uint8Array): FetchReplyMessage | undefine
   if (what === FetchWhat.Rows) {
     const from = r.u64();
     return r.finish({ view, what, from, rows: r.bytes(count * RowBytes) });
+  }
+  if (what === FetchWhat.Committed) {
+    const from = r.u64();
+    return r.finish({ view, what, from, committed: r.u64(), run: r.bytes(count) });
   }
   if (what !== FetchWhat.Records) return undefined;
   const records: FetchedRecord[] = [];

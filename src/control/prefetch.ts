@@ -1,28 +1,25 @@
 /**
- * A recovering replica's way to what the group has committed, before it takes part: a snapshot, then committed entries in batches, from one
- * replica that is NORMAL. Not faster than the group can spare.
+ * A recovering replica's way to what the group has committed, before it takes part: a snapshot, then runs of committed entries, from one
+ * replica that is NORMAL. Not faster than the group can spare, and faster than it goes on.
  */
 import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
-import { RecordPool, recordOf } from "./log-rows.js";
-import { encodeFetch, type FetchReplyMessage, FetchWhat } from "./messages.js";
+import { type CommittedRun, encodeFetch, FetchWhat, HashBytes } from "./messages.js";
 import type { RecoveryAnswerMessage } from "./recovery-messages.js";
-import { RemoteLog } from "./remote-log.js";
 import type { Snapshot } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
 
 const Never = Number.POSITIVE_INFINITY;
 /** Near enough: a reconciliation brings the rest. */
 const NearEntries = 4096;
-const BatchEntries = 4096;
-const PaceUs = 2_000;
+/** Between a message of entries and the next request: at most 128 MB/s, a small part of what their source can do. */
+const PaceUs = 500;
 const Tries = 4;
 /** A source that answers no query for so long is left for another. */
 const SilentUs = 500_000;
 
 export interface PrefetchHost {
   restored(nowUs: number, snapshot: Snapshot): void;
-  fail(message: string): void;
 }
 
 export class Prefetch {
@@ -32,9 +29,11 @@ export class Prefetch {
   /** Views in which entries that are here now were known to be committed lie at or below it. */
   view = -1;
   private source = -1;
-  private answer: RecoveryAnswerMessage | undefined;
-  private log: RemoteLog | undefined;
+  /** What the source had committed when it last said so. */
+  private committed = 0;
   private answeredUs = 0;
+  /** Entries are asked for, a message at a time. */
+  private fetching = false;
   private fetchUs = Never;
   private unanswered = 0;
 
@@ -46,7 +45,7 @@ export class Prefetch {
 
   /** Whether the log holds about all that the source had committed when it last said so. */
   get near(): boolean {
-    return this.answer !== undefined && this.context.data.logEnd + NearEntries >= this.answer.committed;
+    return this.source >= 0 && this.context.data.logEnd + NearEntries >= this.committed;
   }
 
   /** What is under way; the log's end and where it should be. */
@@ -55,7 +54,7 @@ export class Prefetch {
   }
 
   get target(): number {
-    return this.answer?.committed ?? 0;
+    return this.committed;
   }
 
   /** An answer of a replica in the life that was found. */
@@ -66,92 +65,82 @@ export class Prefetch {
     if (this.source !== from && serves) return;
     if (this.source !== from) this.stop();
     this.source = from;
-    this.answer = answer;
+    this.committed = answer.committed;
     this.answeredUs = nowUs;
-    if (this.log || this.snapshots.running || answer.committed <= data.logEnd) return;
-    // The rest comes with the START-VIEW; what was fetched in its own view would keep it from being installed.
-    if (this.near && this.context.guard(Guard.RecoverySilence)) return;
-    this.begin(nowUs, from, answer);
+    if (this.fetching || this.snapshots.running || answer.committed <= data.logEnd || this.rests) return;
+    this.unanswered = 0;
+    const far = answer.checkpoint > data.logEnd + NearEntries;
+    if (answer.base > data.logEnd || far) this.fetchSnapshot(nowUs, Math.max(answer.base, data.logEnd + 1));
+    else this.ask(nowUs);
   }
 
   /** The log stands still from now on. */
   stop(): void {
-    this.log = undefined;
+    this.fetching = false;
     this.fetchUs = Never;
     this.snapshots.stop();
   }
 
-  /** False: records that do not belong to the log. */
-  onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
-    const log = this.log;
-    if (!log || from !== this.source || message.view !== this.answer?.view) return true;
+  /** False: entries that do not belong to the log. */
+  onRun(nowUs: number, from: number, message: CommittedRun): boolean {
+    const { data } = this.context;
+    if (!this.fetching || from !== this.source || message.from !== data.logEnd + 1) return true;
     this.unanswered = 0;
-    const fits = message.what === FetchWhat.Rows ? log.addRows(message.from, message.rows) : log.addRecords(message.records);
-    if (fits) this.fetchUs = Math.min(this.fetchUs, nowUs + PaceUs);
-    return fits;
+    if (this.hashedLater(from, message)) return true;
+    const { chained } = message.single ?? {};
+    const hashed = chained !== undefined && equalBytes(chained.previous, data.hashAt(data.logEnd));
+    const left = data.appendRun(message.run, hashed ? chained.hash : undefined);
+    if (left < 0) return false;
+    this.view = Math.max(this.view, message.view);
+    this.committed = Math.max(this.committed, message.committed);
+    this.fetchUs = nowUs + PaceUs;
+    // No room, since no checkpoint of the own is agreed on here: one of the others' makes it.
+    if (left > 0) this.fetchSnapshot(nowUs, data.logEnd + 1);
+    else if (this.rests || data.logEnd >= this.committed) this.stop();
+    return true;
   }
 
   onTimer(nowUs: number): void {
-    if (nowUs >= this.fetchUs) this.advance(nowUs);
+    if (nowUs >= this.fetchUs) this.ask(nowUs);
   }
 
   get deadlineUs(): number {
     return this.fetchUs;
   }
 
-  private begin(nowUs: number, source: number, answer: RecoveryAnswerMessage): void {
-    const { data } = this.context;
-    this.unanswered = 0;
-    const far = answer.checkpoint > data.logEnd + NearEntries;
-    if (answer.base > data.logEnd || far) {
-      this.snapshots.start(nowUs, [source], Math.max(answer.base, data.logEnd + 1), (doneUs, snapshot) => {
-        // The snapshot may be newer than the answer: what is known of views must be, too.
-        this.view = Math.max(this.view, this.snapshots.view);
-        if (snapshot.seqno > data.logEnd && data.restore(snapshot)) this.host.restored(doneUs, snapshot);
-        else this.snapshots.discard();
-        this.nextBatch(doneUs);
-      });
-      return;
-    }
-    this.nextBatch(nowUs);
+  /** The rest comes with the START-VIEW; what was fetched in its own view would keep it from being installed. */
+  private get rests(): boolean {
+    return this.near && this.context.guard(Guard.RecoverySilence);
   }
 
-  private nextBatch(nowUs: number): void {
+  private fetchSnapshot(nowUs: number, minSeqno: number): void {
     const { data } = this.context;
-    const answer = this.answer as RecoveryAnswerMessage;
-    const low = data.logEnd;
-    if (answer.committed <= low || answer.base > low || (this.near && this.context.guard(Guard.RecoverySilence))) return;
-    this.view = Math.max(this.view, answer.view);
-    this.log = new RemoteLog(data, new RecordPool(data), low, Math.min(answer.committed, low + BatchEntries), data.hashAt(low));
-    this.advance(nowUs);
+    this.stop();
+    this.snapshots.start(nowUs, [this.source], minSeqno, (doneUs, snapshot) => {
+      // The snapshot may be newer than the answer: what is known of views must be, too.
+      this.view = Math.max(this.view, this.snapshots.view);
+      if (snapshot.seqno > data.logEnd && data.restore(snapshot)) this.host.restored(doneUs, snapshot);
+      else this.snapshots.discard();
+      if (this.committed > data.logEnd && !this.rests) this.ask(doneUs);
+    });
   }
 
-  private advance(nowUs: number): void {
-    this.fetchUs = Never;
-    const log = this.log;
-    const answer = this.answer;
-    if (!log || !answer) return;
-    const missing = log.missing();
-    if (missing) {
-      // The source may be gone, or have forgotten what is asked for: another answer decides how to go on.
-      if (++this.unanswered > Tries) {
-        this.log = undefined;
-        return;
-      }
-      this.fetchUs = nowUs + 2 * this.context.resendUs;
-      this.context.send(this.source, MessageType.Fetch, encodeFetch({ view: answer.view, ...missing }));
-      return;
-    }
-    this.log = undefined;
-    const { data } = this.context;
-    if (!data.appendCommitted(log.rows.map((row) => recordOf(data, row)))) {
-      this.host.fail(`the log has no room for what is committed up to ${answer.committed}`);
-      return;
-    }
-    if (data.logEnd === answer.committed && !equalBytes(data.hashAt(data.logEnd), answer.committedHash)) {
-      this.host.fail(`the committed entries fetched up to ${answer.committed} have another summary hash`);
-      return;
-    }
-    this.nextBatch(nowUs);
+  private ask(nowUs: number): void {
+    // The source may be gone, or have forgotten what is asked for: another answer decides how to go on.
+    this.fetching = ++this.unanswered <= Tries;
+    this.fetchUs = this.fetching ? nowUs + 2 * this.context.resendUs : Never;
+    if (!this.fetching) return;
+    const from = this.context.data.logEnd + 1;
+    const body = encodeFetch({ view: this.context.data.view, what: FetchWhat.Committed, ranges: [{ from, to: from }] });
+    this.context.send(this.source, MessageType.Fetch, body);
+  }
+
+  /** What is larger than a message usually is, is one large operation. */
+  private hashedLater(from: number, message: CommittedRun): boolean {
+    const { data, messageBytes } = this.context;
+    if (message.run.length <= messageBytes + HashBytes || message.single) return false;
+    const record = message.run.subarray(HashBytes + 4);
+    message.single = { seqno: message.from, record };
+    return data.hashLater(from, message, [{ previous: data.hashAt(data.logEnd), records: [message.single] }]);
   }
 }

@@ -256,8 +256,11 @@ export class Receiver {
     return true;
   }
 
-  private onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
+  /** False: malformed, or records that do not belong to the log. */
+  onFetchReply(nowUs: number, from: number, message: messages.FetchReplyMessage | undefined): boolean {
     if (!message) return false;
+    // Of a recovery that is over.
+    if (message.what === messages.FetchWhat.Committed) return true;
     const merged = this.data.status === ReplicaStatus.Normal && this.context.guard(Guard.MergeOnce);
     if (message.view !== this.data.view || merged) return true;
     this.parts.views.prolong(nowUs);

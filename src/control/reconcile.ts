@@ -9,14 +9,7 @@ import { commonPrefix, hashKey, type LogRow, ownRows, RecordPool, recordOf } fro
 import { lineUp } from "./member-log.js";
 import { reconfigurationKey } from "./membership.js";
 import { highestLogs, type MergeLog, type MergeResult, merge } from "./merge.js";
-import {
-  encodeFetch,
-  encodeReconcile,
-  encodeStartReconciliation,
-  type FetchReplyMessage,
-  FetchWhat,
-  type ReconcileMessage,
-} from "./messages.js";
+import { encodeFetch, encodeReconcile, encodeStartReconciliation, FetchWhat, type LogParts, type ReconcileMessage } from "./messages.js";
 import type { RemoteLog } from "./remote-log.js";
 import { type Snapshot, snapshotHash } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
@@ -119,9 +112,10 @@ export class Reconciliation {
   }
 
   /** False: records that do not belong to the log. */
-  onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
+  onFetchReply(nowUs: number, from: number, message: LogParts): boolean {
     const member = this.members.get(from);
     if (message.view !== this.view || !member?.log || member.complete) return true;
+    if (member.log.hashesLater(from, message)) return true;
     const fits = message.what === FetchWhat.Rows ? member.log.addRows(message.from, message.rows) : member.log.addRecords(message.records);
     if (fits) this.advance(nowUs, from, member);
     return fits;

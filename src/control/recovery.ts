@@ -13,6 +13,9 @@ import {
   decodeStartView,
   encodeFetch,
   encodeStartReconciliation,
+  type FetchReplyMessage,
+  FetchWhat,
+  type LogParts,
   type StartViewMessage,
 } from "./messages.js";
 import { Prefetch } from "./prefetch.js";
@@ -87,6 +90,14 @@ export class Recovery {
     return fits;
   }
 
+  /** False: records that do not belong to the log. */
+  onFetchReply(nowUs: number, from: number, message: FetchReplyMessage): boolean {
+    this.installUs = nowUs;
+    if (message.what === FetchWhat.Committed) return this.prefetch.onRun(nowUs, from, message);
+    if (this.naive) return this.onNaiveReply(nowUs, from, message);
+    return !this.installer.running || this.installer.onFetchReply(nowUs, from, message);
+  }
+
   private dispatch(nowUs: number, from: number, type: number, body: Uint8Array): boolean {
     switch (type) {
       case MessageType.RecoveryAnswer:
@@ -95,12 +106,7 @@ export class Recovery {
         return this.onStartView(nowUs, from, decodeStartView(body));
       case MessageType.FetchReply: {
         const message = decodeFetchReply(body);
-        if (!message) return false;
-        this.installUs = nowUs;
-        if (this.naive) return this.onNaiveReply(nowUs, from, message);
-        return this.installer.running
-          ? this.installer.onFetchReply(nowUs, from, message)
-          : this.prefetch.onFetchReply(nowUs, from, message);
+        return message !== undefined && this.onFetchReply(nowUs, from, message);
       }
       case MessageType.SnapshotChunk: {
         const message = decodeSnapshotChunk(body);
@@ -224,7 +230,7 @@ export class Recovery {
     this.onNaiveReply(nowUs, source, undefined);
   }
 
-  private onNaiveReply(nowUs: number, from: number, message: ReturnType<typeof decodeFetchReply>): boolean {
+  private onNaiveReply(nowUs: number, from: number, message: LogParts | undefined): boolean {
     const { log, answer, source } = this.naive as Copy;
     if (message && from === source && "rows" in message) log.addRows(message.from, message.rows);
     else if (message && from === source && "records" in message) log.addRecords(message.records);

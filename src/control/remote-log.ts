@@ -3,9 +3,9 @@
  * log where the operation is here already, the rest is fetched. Complete once every record is known.
  */
 import { equalBytes } from "./context.js";
-import type { DataPlane } from "./data-plane.js";
+import type { DataPlane, HashRun } from "./data-plane.js";
 import { commonPrefix, type LogRow, parseRows, type RecordPool } from "./log-rows.js";
-import { type FetchedRecord, type FetchRange, FetchWhat, MaxFetchRanges, RowBytes } from "./messages.js";
+import { type FetchedRecord, type FetchRange, FetchWhat, type LogParts, MaxFetchRanges, RowBytes } from "./messages.js";
 
 export interface Missing {
   what: number;
@@ -70,15 +70,34 @@ export class RemoteLog {
   /** Takes the records that chain to their row's summary hash; false when one does not. */
   addRecords(records: readonly FetchedRecord[]): boolean {
     if (this.commonPrefix === undefined) return true;
-    for (const { seqno, record } of records) {
+    for (const { seqno, record, chained } of records) {
       const index = seqno - this.low - 1;
       const row = this.remoteRows[index];
       if (!row || seqno <= this.common || row.record) continue;
-      if (!equalBytes(this.data.summaryHash(this.previousHash(index), record), row.hash)) return false;
+      const previous = this.previousHash(index);
+      const known = chained && equalBytes(chained.previous, previous);
+      if (!equalBytes(known ? chained.hash : this.data.summaryHash(previous, record), row.hash)) return false;
       row.record = record;
       this.pool.add(row, record);
     }
     return true;
+  }
+
+  /**
+   * Whether the records' hashes are computed on another thread first, since there are many bytes of them; the message comes again
+   * then (ControlPlane.onHashed), and addRecords compares only.
+   */
+  hashesLater(from: number, message: LogParts): boolean {
+    if (message.what !== FetchWhat.Records || this.commonPrefix === undefined || message.hashed) return false;
+    const runs: HashRun[] = [];
+    for (const fetched of message.records) {
+      const run = runs.at(-1);
+      if (run && (run.records.at(-1) as FetchedRecord).seqno === fetched.seqno - 1) run.records.push(fetched);
+      else if (this.rows[fetched.seqno - this.low - 1]) {
+        runs.push({ previous: this.previousHash(fetched.seqno - this.low - 1), records: [fetched] });
+      }
+    }
+    return this.data.hashLater(from, message, runs);
   }
 
   /** What to fetch next; undefined: nothing, the log is complete. */

@@ -38,7 +38,6 @@ export class Views {
   private enteredUs = 0;
   /** When the view under reconciliation is given up. */
   private giveUpUs = Never;
-  private recoveredUs = Number.NEGATIVE_INFINITY;
   private requestUs = Number.NEGATIVE_INFINITY;
 
   constructor(context: Context, parts: ViewParts) {
@@ -72,10 +71,14 @@ export class Views {
     this.enter(nowUs, this.nextView(), true, reason);
   }
 
+  /** For a view later than `view`. */
+  leave(nowUs: number, view: number): void {
+    this.enter(nowUs, view + 1, true, `joined when view ${view} was under way`);
+  }
+
   /** `replica` recovers and needs a reconciliation; one serves all that do, and none can make the group thrash. */
   recover(nowUs: number, replica: number): void {
-    if (nowUs - this.recoveredUs < RecoveryPeriodUs) return;
-    this.recoveredUs = nowUs;
+    if (nowUs - this.enteredUs < RecoveryPeriodUs) return;
     this.start(nowUs, `replica ${replica} recovers`);
   }
 

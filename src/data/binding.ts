@@ -136,6 +136,7 @@ export const Guard = {
   PrepareOkDurable: 1 << 24, // ... and PREPARE-OK covers what is on disk
   ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
   ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
+  ClosingView: 1 << 28, // nothing is appended in a view whose log ends with the reconfiguration
   // control plane (TypeScript) guards
   LastNormalView: 1 << 8, // v_l is its own variable, not the view of the last entry
   CommitAcrossViews: 1 << 9, // COMMIT(v) only if v <= v_l
@@ -153,6 +154,9 @@ export const Guard = {
   QuorumIncarnations: 1 << 21, // a RECONCILE older than a crash that the quorum knows of does not count
   AdoptVector: 1 << 22, // every installer adopts the maximum of the crash vectors
   ControlDurable: 1 << 25, // durability sync: a control frame leaves once what it promises is on disk
+  // guards of epochs (TypeScript)
+  OldMembersServe: 1 << 29, // who is no member any more stays until f'+1 members of the next epoch have the state
+  JoinWithState: 1 << 30, // who joins takes part only once it has the state that the epoch began with
 } as const;
 
 export interface ReplicaEngineOptions {
@@ -309,11 +313,16 @@ export interface NativeReplicaEngine {
    */
   restore(seqno: number, position: Uint8Array, sessions: Uint8Array): boolean;
   /**
-   * Appends records known to be committed at the log's end, executes them and commits up to there, in RECOVERY or NORMAL in a LEADER
-   * view. False: malformed, nothing was done; or the log is full or the machine stands still, and LogEnd tells how many are in. `hashes` as
-   * in install().
+   * Committed entries from `from` on, as many as `maxBytes` hold and at least one: the summary hash of the last (32 bytes), then for each
+   * the length of its record (uint32) and the record.
    */
-  appendCommitted(records: Uint8Array[], hashes?: Uint8Array): boolean;
+  committedRun(from: number, maxBytes: number): Uint8Array;
+  /**
+   * Appends such a run, which begins behind the log's end, executes it and commits up to there, in RECOVERY or NORMAL in a LEADER view. How
+   * many entries were left out: the log is full, or the machine stands still. -1: malformed, or it has another
+   * summary hash, and nothing was done. `hashes` as in install().
+   */
+  appendRun(run: Uint8Array, hashes?: Uint8Array): number;
   /** DurabilityLevel.Sync: view and log up to `seqno` are on disk; sends what waited for that. Not from within an upcall. */
   setDurable(seqno: number): void;
   /**

@@ -11,22 +11,27 @@ import {
   encodeConfiguration,
   encodeNewEpoch,
   firstViewOf,
+  type Member,
   type NewEpochMessage,
   reconfigurationRecord,
+  sameAddress,
 } from "../control/membership.js";
 import { tolerated } from "../control/quorums.js";
-import { MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
+import { Guard, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
 import type { StoredEpoch } from "./durability/stored-state.js";
 import { hex } from "./hashing.js";
 import type { ReplicaDataPlane } from "./replica-data-plane.js";
 
 const Never = Number.POSITIVE_INFINITY;
+const NoHash = "0".repeat(64);
 /** A request is dropped so long after the operator repeated it last. */
 const PendingUs = 10_000_000;
 /** No reconciliation for a request more often. */
 const RetryUs = 200_000;
 /** How often those are told of the epoch that were not heard in it for so long. */
 const TellUs = 200_000;
+/** A member that does not hear another one asks it so often whether there is a later epoch. */
+const AskUs = 200_000;
 /** Those that leave are told for so long after enough others have the state. */
 const FarewellUs = 10_000_000;
 
@@ -40,7 +45,7 @@ export interface EpochsHost {
   reconcile(nowUs: number): void;
   /** This replica is index `replica` of another configuration from now on; `joins`: NORMAL only once it has taken over the state. */
   entered(configuration: Configuration, replica: number, joins: boolean): void;
-  /** Starts to fetch the state at `seqno` or later from the others; takenOver() follows. */
+  /** Starts to fetch the state at `seqno` or later from the others (0: none is needed); takenOver() follows. */
   takeOver(seqno: number): void;
   /** Others that this replica hears in its view of the present epoch. */
   silent(): readonly number[];
@@ -59,6 +64,8 @@ export interface EpochsOptions {
   snapshots: boolean;
   /** Of an operation. */
   largestBytes: number;
+  /** Bit mask of Guard; test builds only. */
+  guardsOff: number;
   host: EpochsHost;
 }
 
@@ -89,6 +96,7 @@ export class Epochs {
   #holders = 0;
   #tellUs = Never;
   #farewellUs = Never;
+  #askUs = 0;
 
   constructor(options: EpochsOptions) {
     this.#options = options;
@@ -102,6 +110,10 @@ export class Epochs {
   }
   get id(): number {
     return this.#id;
+  }
+  /** With what the present epoch began; undefined in epoch 0. */
+  get configuration(): Configuration | undefined {
+    return this.#configuration;
   }
   get replicas(): readonly NativeAddress[] {
     return this.#replicas;
@@ -156,6 +168,8 @@ export class Epochs {
     if (!snapshots) return refuse("no-snapshots");
     if (bytes.length > largestBytes) return refuse("too-large");
     if (configuration.members.some(({ from }) => from !== undefined && from >= this.#replicas.length)) return refuse("malformed");
+    const staying = configuration.members.filter(({ from }) => from !== undefined).length;
+    if (staying <= tolerated(this.#replicas.length)) return refuse("too-few-stay");
     const wanted = this.#closing ? encodeConfiguration(this.#closing.configuration) : this.#live(nowUs)?.bytes;
     if (wanted && Buffer.compare(wanted, bytes) !== 0) return refuse("another-pending");
     this.#pending = { configuration, bytes, untilUs: nowUs + PendingUs };
@@ -201,10 +215,11 @@ export class Epochs {
     if (closing && data.committed >= closing.seqno && data.executed >= closing.seqno)
       this.#finish(nowUs, closing.configuration, closing.seqno);
     if (nowUs >= this.#tellUs) this.#tell(nowUs);
+    if (nowUs >= this.#askUs) this.#ask(nowUs);
   }
 
   get deadlineUs(): number {
-    return this.#tellUs;
+    return Math.min(this.#tellUs, this.#askUs);
   }
 
   /** NEW-EPOCH from `from`, an index in the epoch that it tells of. False: malformed. */
@@ -214,7 +229,9 @@ export class Epochs {
     const { engine, data } = this.#options;
     const life = engine.lifeId();
     const { configuration, to } = message;
-    if (configuration.epoch <= this.#epoch || (life !== undefined && hex(life) !== message.life)) return true;
+    if (life !== undefined && hex(life) !== message.life) return true;
+    if (configuration.epoch < this.#epoch) this.#answer(from, configuration);
+    if (configuration.epoch <= this.#epoch) return true;
     if (data.status === ReplicaStatus.Recovery && !this.#joining) this.#adopt(nowUs, message);
     else if (to < 0) this.#leave(message);
     else this.#follow(nowUs, from, message);
@@ -232,7 +249,7 @@ export class Epochs {
 
   #leave({ configuration, holders }: NewEpochMessage): void {
     const n = configuration.members.length;
-    if (bits(holders) > tolerated(n)) this.#options.host.retired();
+    if (bits(holders) > tolerated(n) || !this.#guard(Guard.OldMembersServe)) this.#options.host.retired();
   }
 
   /** Others have gone on. With the end of the epoch in the own log it is committed; else the others of this epoch may help, if there are enough. */
@@ -258,7 +275,11 @@ export class Epochs {
 
   #join(nowUs: number, message: NewEpochMessage, replica: number): void {
     if (!this.#enter(nowUs, message, replica, true)) return;
-    this.#options.host.takeOver(message.seqno);
+    this.#options.host.takeOver(this.#guard(Guard.JoinWithState) ? message.seqno : 0);
+  }
+
+  #guard(guard: number): boolean {
+    return (this.#options.guardsOff & guard) === 0;
   }
 
   #enter(nowUs: number, message: NewEpochMessage, replica: number, joins: boolean): boolean {
@@ -269,14 +290,22 @@ export class Epochs {
     return true;
   }
 
-  /** The state that the epoch began with, or a later one, is in place. */
-  takenOver(nowUs: number): void {
-    if (!this.#joining || !this.#configuration) return;
+  /**
+   * The state that the epoch began with, or a later one, is in place. False: its first view is past, what is committed since may be part of
+   * that state, and a START-VIEW of an earlier view than the one that it comes from must not be installed.
+   */
+  takenOver(nowUs: number, view: number): boolean {
+    if (!this.#joining || !this.#configuration) return true;
     const { engine, data, firstMode } = this.#options;
-    if (!engine.beginEpoch(firstViewOf(this.#configuration), firstMode)) return;
+    const first = firstViewOf(this.#configuration);
+    if (!engine.beginEpoch(first, firstMode)) {
+      data.fail(`epoch ${this.#epoch} could not begin with the state at ${data.committed}`);
+      return true;
+    }
     data.durability?.replaced(data.logEnd);
     this.#joining = false;
     this.#tellUs = nowUs;
+    return view <= first;
   }
 
   /** The epoch has ended here, and all of it is executed. */
@@ -320,19 +349,49 @@ export class Epochs {
 
   #tell(nowUs: number): void {
     this.#tellUs = nowUs + TellUs;
-    const { engine } = this.#options;
-    const { configuration, end } = { configuration: this.#configuration, end: this.#end };
-    const life = engine.lifeId();
-    if (!configuration || !end || !life) return;
-    const message = { life: hex(life), configuration, ...end, holders: this.#holders };
-    const tell = (address: NativeAddress, to: number): void =>
-      engine.sendToAddress({ to: address }, MessageType.NewEpoch, encodeNewEpoch({ ...message, to }));
+    const configuration = this.#configuration;
+    if (!configuration) return;
     configuration.members.forEach(({ address }, to) => {
-      if (to !== this.#id && nowUs - (this.#heardUs[to] as number) >= TellUs) tell(address, to);
+      if (to !== this.#id && nowUs - (this.#heardUs[to] as number) >= TellUs) this.#send(address, to);
     });
     const enough = bits(this.#holders) > tolerated(configuration.members.length);
     if (enough && this.#farewellUs === Never) this.#farewellUs = nowUs + FarewellUs;
-    if (nowUs < this.#farewellUs) for (const address of configuration.leaving) tell(address, -1);
+    if (nowUs < this.#farewellUs) for (const address of configuration.leaving) this.#send(address, -1);
+  }
+
+  /** Members that are not heard may be in a later epoch, of which nobody told this replica in time: its own epoch makes them do so. */
+  #ask(nowUs: number): void {
+    this.#askUs = nowUs + AskUs;
+    if (this.#options.data.status === ReplicaStatus.Recovery) return;
+    for (const silent of this.#options.host.silent()) {
+      const address = this.#replicas[silent];
+      if (address) this.#send(address, silent);
+    }
+  }
+
+  /** `from`, an index of that earlier configuration, is behind. */
+  #answer(from: number, { members }: Configuration): void {
+    const address = members[from]?.address;
+    if (!address || this.#joining || this.#options.data.status === ReplicaStatus.Recovery) return;
+    this.#send(
+      address,
+      this.#replicas.findIndex((one) => sameAddress(one, address)),
+    );
+  }
+
+  #send(address: NativeAddress, to: number): void {
+    const { engine } = this.#options;
+    const life = engine.lifeId();
+    if (!life) return;
+    const message = { life: hex(life), ...this.#begun, holders: this.#holders, to };
+    engine.sendToAddress({ to: address }, MessageType.NewEpoch, encodeNewEpoch(message));
+  }
+
+  /** How the present epoch began; the first one with nothing. */
+  get #begun(): { configuration: Configuration } & End {
+    if (this.#configuration && this.#end) return { configuration: this.#configuration, ...this.#end };
+    const members = this.#replicas.map((address, from): Member => ({ address, from }));
+    return { configuration: { epoch: 0, members, leaving: [] }, seqno: 0, hash: NoHash };
   }
 }
 

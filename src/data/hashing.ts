@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
+import type { HashRun } from "../control/data-plane.js";
 import type { NativeBinding } from "./binding.js";
 
 /** From this size on a hash is computed on another thread. */
@@ -48,6 +49,25 @@ export async function verifySuffix(binding: NativeBinding, previous: Uint8Array,
   const job = { previous, records: Buffer.concat(records), lengths, bindingPath: binding.path };
   const hashes = (await hashPool().run(job, { name: "hashChain" })) as Uint8Array;
   return records.map((_, index) => hashes.subarray(index * 32, index * 32 + 32));
+}
+
+/** Sets `chained` of every record, long runs on other threads. */
+export async function chainRuns(binding: NativeBinding, runs: readonly HashRun[]): Promise<void> {
+  for (const { previous, records } of runs) {
+    const hashes = await verifySuffix(
+      binding,
+      previous,
+      records.map(({ record }) => record),
+    );
+    records.forEach((fetched, index) => {
+      fetched.chained = { previous: hashes[index - 1] ?? previous, hash: hashes[index] as Uint8Array };
+    });
+  }
+}
+
+/** Threads that hash or wait for something to hash. */
+export function hashThreads(): number {
+  return pool?.threads.length ?? 0;
 }
 
 /** Ends the hashing threads; a later hash starts them again. */

@@ -1,11 +1,16 @@
 /** The data plane as the control plane sees it: the native engine's verbs with the machine's upcalls in their places. */
-import type { ControlCounter, ControlEvent, DataPlane } from "../control/data-plane.js";
+import type { ControlCounter, ControlEvent, DataPlane, HashRun } from "../control/data-plane.js";
+import type { FetchReplyMessage } from "../control/messages.js";
 import type { Snapshot } from "../control/snapshot.js";
 import type { NativeBinding, NativeReplicaEngine } from "./binding.js";
 import { StatusWord } from "./binding.js";
 import { CheckpointKeeper, verifySnapshot } from "./checkpoints.js";
 import type { Durability } from "./durability/durability.js";
+import { chainRuns, OffThreadBytes } from "./hashing.js";
 import type { MachineHost } from "./machine-host.js";
+
+// Of one message each; what comes beyond is hashed at once, so that no more memory is held than a few messages.
+const MostHashings = 4;
 
 const counterWords: Record<ControlCounter, number> = {
   syncs: StatusWord.SyncsSent,
@@ -22,6 +27,8 @@ export interface DataPlaneHooks {
   onRestored(snapshot: Snapshot): void;
   /** What verify() put off. */
   onVerified(snapshot: Snapshot, valid: boolean): void;
+  /** What hashLater() put off. */
+  onHashed(from: number, message: FetchReplyMessage): void;
   onEvent(event: ControlEvent): void;
   onFail(message: string): void;
 }
@@ -50,6 +57,8 @@ export class ReplicaDataPlane implements DataPlane {
   readonly #words: Float64Array;
   readonly #hashInPlace: boolean;
   readonly #hooks: DataPlaneHooks;
+  /** Messages whose records are being hashed on other threads. */
+  #hashing = 0;
 
   constructor(options: ReplicaDataPlaneOptions) {
     const { engine, machine, words, hooks, hashInPlace } = options;
@@ -160,14 +169,33 @@ export class ReplicaDataPlane implements DataPlane {
     return this.#engine.setLife(lifeId);
   }
 
-  appendCommitted(records: Uint8Array[]): boolean {
-    const complete = this.#engine.appendCommitted(records);
+  committedRun(from: number, maxBytes: number): Uint8Array {
+    return this.#engine.committedRun(from, maxBytes);
+  }
+
+  appendRun(run: Uint8Array, hashes: Uint8Array | undefined): number {
+    const appended = this.#engine.appendRun(run, hashes);
     this.commitExecuted();
-    return complete;
+    return appended;
   }
 
   verify(snapshot: Snapshot): boolean | undefined {
     return verifySnapshot(snapshot, this.#hashInPlace, (valid) => this.#hooks.onVerified(snapshot, valid));
+  }
+
+  hashLater(from: number, message: FetchReplyMessage, runs: readonly HashRun[]): boolean {
+    const bytes = runs.reduce((sum, run) => run.records.reduce((all, { record }) => all + record.length, sum), 0);
+    if (this.#hashInPlace || bytes < OffThreadBytes || this.#hashing >= MostHashings) return false;
+    this.#hashing++;
+    chainRuns(this.#binding, runs)
+      // Without the threads it is done here, when the message comes again: every record's `chained` only says what is known.
+      .catch(() => undefined)
+      .then(() => {
+        this.#hashing--;
+        if ("records" in message) message.hashed = true;
+        this.#hooks.onHashed(from, message);
+      });
+    return true;
   }
 
   truncate(seqno: number): void {

@@ -50,7 +50,7 @@ export class ReplicaHost {
   readonly #cluster: Cluster;
   readonly #bootstrapping: Bootstrapping;
   readonly #guardsOff: number;
-  readonly #epochs: Epochs;
+  readonly epochs: Epochs;
   readonly #persistence: Persistence | undefined;
   #faults: FaultAgreement;
   /** While this replica joins an epoch. */
@@ -118,8 +118,10 @@ export class ReplicaHost {
         onInstalled: (view, rolledBack, installed) => this.#onInstalled(view, rolledBack, installed),
         onCheckpoint: (snapshot) => this.#onCheckpoint(snapshot),
         onCheckpointRefused: (seqno, error) => this.#onEvent({ type: "checkpoint-refused", replica: id, seqno, error }),
-        onRestored: (snapshot) => this.#onEvent({ type: "restored", replica: id, seqno: snapshot.seqno, bytes: bytesOf(snapshot) }),
-        onVerified: (snapshot, valid) => this.#onVerified(snapshot, valid),
+        onRestored: ({ seqno, machine, sessions }) =>
+          this.#onEvent({ type: "restored", replica: id, seqno, bytes: machine.length + sessions.length }),
+        onVerified: (snapshot, valid) => this.#goOn((nowUs) => (this.#takeOver ?? this.control).onVerified(nowUs, snapshot, valid)),
+        onHashed: (from, message) => this.#goOn((nowUs) => this.control.onHashed(nowUs, from, message)),
         onEvent: (event) => this.#onControlEvent(event),
         onFail: (message) => this.#fail(message),
       },
@@ -133,7 +135,7 @@ export class ReplicaHost {
       lasts: () => this.data.viewDurable,
       begin: (lifeId, record) => void this.bootstrap(lifeId, record),
     });
-    this.#epochs = new Epochs({
+    this.epochs = new Epochs({
       engine: this.engine,
       data: this.data,
       id,
@@ -142,6 +144,7 @@ export class ReplicaHost {
       firstMode: cluster.mode === "speculative" ? Mode.Speculative : Mode.Leader,
       snapshots: checkpointEvery(options) > 0,
       largestBytes: cluster.limits.operationBytes,
+      guardsOff: this.#guardsOff,
       host: {
         reconcile: (nowUs) => this.control.reconfigure(nowUs),
         entered: (configuration, replica, joins) => this.#onEntered(configuration, replica, joins),
@@ -160,10 +163,10 @@ export class ReplicaHost {
 
   /** Its index in the present configuration. */
   get id(): number {
-    return this.#epochs.id;
+    return this.epochs.id;
   }
   get epoch(): number {
-    return this.#epochs.epoch;
+    return this.epochs.epoch;
   }
   get bootId(): Uint8Array {
     return this.#bootId;
@@ -201,7 +204,7 @@ export class ReplicaHost {
       words: this.words,
       engine: this.#closed ? undefined : this.engine,
       control: this.control.snapshot,
-      epochs: this.#epochs,
+      epochs: this.epochs,
       machine: this.machine,
       cluster: this.#cluster,
       configDigest: this.#configDigest,
@@ -255,7 +258,7 @@ export class ReplicaHost {
       // This may have been the timer, fired a little early: it would not come again.
       this.engine.setTimer(this.#armedUs);
     }
-    this.#epochs.step(nowUs);
+    this.epochs.step(nowUs);
     if (this.#stopped()) return;
     this.#observer.observe(nowUs);
     this.#arm();
@@ -282,18 +285,18 @@ export class ReplicaHost {
         this.#faults.onMessage(nowUs, from, body);
         break;
       case MessageType.Reconfigure:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.#epochs.request(nowUs, body))));
+        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.request(nowUs, body))));
         break;
       case MessageType.NewEpoch:
-        if (!this.#epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
+        if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
         break;
       default:
         if (this.#bootstrapping.onFrame(type, from, stream, body)) break;
-        this.#epochs.onFrame(nowUs, from, type, body);
+        this.epochs.onFrame(nowUs, from, type, body);
         if (!(this.#takeOver ?? this.control).onFrame(nowUs, from, type, body)) (this.words[BadBodyWord] as number) += 1;
     }
     if (this.#stopped()) return;
-    this.#epochs.step(nowUs);
+    this.epochs.step(nowUs);
     this.#observer.observe(nowUs);
     this.#arm();
   }
@@ -314,14 +317,14 @@ export class ReplicaHost {
     };
     const { engine, data, words } = this;
     const largestOperationBytes = this.#cluster.limits.operationBytes;
-    return new Persistence({ stored, engine, data, words, epochs: this.#epochs, largestOperationBytes, guardsOff: this.#guardsOff, host });
+    return new Persistence({ stored, engine, data, words, epochs: this.epochs, largestOperationBytes, guardsOff: this.#guardsOff, host });
   }
 
   #onDurable(): void {
     if (this.#stopped()) return;
     const nowUs = this.engine.nowUs();
     this.control.onDurable(nowUs);
-    this.#epochs.step(nowUs);
+    this.epochs.step(nowUs);
     this.#observer.observe(nowUs);
     this.#arm();
   }
@@ -335,19 +338,18 @@ export class ReplicaHost {
   #controlConfig(): ControlPlaneConfig {
     return {
       replica: this.id,
-      n: this.#epochs.replicas.length,
+      n: this.epochs.replicas.length,
       timing: this.#cluster.timing,
-      // LEADER views need the data plane's half of them.
       mode: this.#cluster.mode,
       bootId: this.#bootId,
       epoch: this.epoch,
-      reconfiguration: (nowUs) => this.#epochs.reconfiguration(nowUs),
+      reconfiguration: (nowUs) => this.epochs.reconfiguration(nowUs),
       guardsOff: this.#guardsOff,
     };
   }
 
   #newFaults(): FaultAgreement {
-    return new FaultAgreement(this.id, this.#epochs.replicas.length, {
+    return new FaultAgreement(this.id, this.epochs.replicas.length, {
       send: (to, body) => this.engine.send(to, MessageType.Fault, body),
       executed: () => this.data.executed,
       // Of what is forgotten nothing can be said.
@@ -380,12 +382,15 @@ export class ReplicaHost {
   }
 
   #startTakeOver(seqno: number): void {
-    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, (nowUs, snapshot) => {
+    const done = (nowUs: number, snapshot: Snapshot | undefined, view: number): void => {
       this.#takeOver = undefined;
       this.#checkpoint = snapshot;
-      this.#epochs.takenOver(nowUs);
+      const inFirstView = this.epochs.takenOver(nowUs, view);
       this.#beginControl();
-    });
+      if (!inFirstView) this.control.leave(nowUs, view);
+    };
+    if (seqno === 0) return done(this.engine.nowUs(), undefined, 0);
+    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, done);
     this.#arm();
   }
 
@@ -428,7 +433,7 @@ export class ReplicaHost {
       this.#faults.cancel();
       this.#setHalted(false);
     }
-    this.#epochs.installed();
+    this.epochs.installed();
     this.#observer.installed(this.engine.nowUs(), view, rolledBack, installed);
   }
 
@@ -450,10 +455,10 @@ export class ReplicaHost {
     this.#arm();
   }
 
-  #onVerified(snapshot: Snapshot, valid: boolean): void {
+  /** Goes on with what was done on another thread meanwhile. */
+  #goOn(action: (nowUs: number) => void): void {
     if (this.#stopped()) return;
-    if (this.#takeOver) this.#takeOver.onVerified(this.engine.nowUs(), snapshot, valid);
-    else this.control.onVerified(this.engine.nowUs(), snapshot, valid);
+    action(this.engine.nowUs());
     this.engine.flush();
     this.#arm();
   }
@@ -485,15 +490,11 @@ export class ReplicaHost {
     }
     // Whole microseconds, rounded up: a timer that came a fraction early would be set again for the same moment, for ever.
     const controlUs = this.#takeOver?.deadlineUs ?? this.control.nextDeadlineUs();
-    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.nextDeadlineUs(), this.#epochs.deadlineUs));
+    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.nextDeadlineUs(), this.epochs.deadlineUs));
     if (this.data.keeper.pulling) dueUs = Math.min(dueUs, Math.ceil(this.engine.nowUs()) + PullEveryUs);
     // An earlier timer that is on its way will find out.
     if (dueUs >= this.#armedUs) return;
     this.#armedUs = dueUs;
     this.engine.setTimer(dueUs);
   }
-}
-
-function bytesOf({ machine, sessions }: Snapshot): number {
-  return machine.length + sessions.length;
 }

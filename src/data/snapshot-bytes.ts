@@ -17,8 +17,11 @@ export class SnapshotPull {
 
   constructor(snapshot: SnapshotBytes) {
     if (types.isUint8Array(snapshot)) this.#chunks.push(snapshot);
-    else if (typeof snapshot === "object" && snapshot !== null && Symbol.iterator in snapshot) this.#rest = snapshot[Symbol.iterator]();
-    else throw new TypeError("snapshot must return a Uint8Array or an iterable of them");
+    else if (typeof snapshot === "object" && snapshot !== null && Symbol.iterator in snapshot) {
+      this.#rest = snapshot[Symbol.iterator]();
+      // A generator has not begun yet: what it reads before its first chunk is to be of now.
+      this.take(1);
+    } else throw new TypeError("snapshot must return a Uint8Array or an iterable of them");
   }
 
   /** Pulls about `bytes` more. True once there is no more. Throws what the machine throws. */

@@ -14,11 +14,16 @@ export class TakeOver {
   readonly #data: ReplicaDataPlane;
   readonly #fetch: SnapshotFetch;
   readonly #seqno: number;
-  readonly #done: (nowUs: number, snapshot: Snapshot) => void;
+  readonly #done: (nowUs: number, snapshot: Snapshot, view: number) => void;
   #againUs = 0;
 
-  /** `done` is called once the state at `seqno` or later is restored here. */
-  constructor(config: ControlPlaneConfig, data: ReplicaDataPlane, seqno: number, done: (nowUs: number, snapshot: Snapshot) => void) {
+  /** `done` is called once the state at `seqno` or later is restored here: it was committed in `view` or before. */
+  constructor(
+    config: ControlPlaneConfig,
+    data: ReplicaDataPlane,
+    seqno: number,
+    done: (nowUs: number, snapshot: Snapshot, view: number) => void,
+  ) {
     this.#context = new Context(config, data);
     this.#data = data;
     this.#fetch = new SnapshotFetch(this.#context);
@@ -32,7 +37,7 @@ export class TakeOver {
     this.#againUs = nowUs + AgainUs;
     const others = Array.from({ length: this.#context.n }, (_, replica) => replica).filter((replica) => replica !== this.#context.replica);
     this.#fetch.start(nowUs, others, this.#seqno, (doneUs, snapshot) => {
-      if (this.#data.restore(snapshot)) this.#done(doneUs, snapshot);
+      if (this.#data.restore(snapshot)) this.#done(doneUs, snapshot, this.#fetch.view);
     });
   }
 

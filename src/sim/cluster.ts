@@ -3,6 +3,7 @@
  * same bootstrap messages as over sockets.
  */
 import type { Cluster, ClusterMode, ClusterTiming } from "../config-types.js";
+import { portOf } from "../control/membership.js";
 import {
   type ClientEngineOptions,
   ClientState,
@@ -22,6 +23,7 @@ import type { ReplicaEvent } from "../data/events.js";
 import { ReplicaHost } from "../data/replica-host.js";
 import type { SimulatedDisk } from "./disk.js";
 import { SimulatedDisks } from "./disks.js";
+import { newestMembers } from "./members.js";
 import { ModelMachine } from "./model-machine.js";
 import type { Oracle } from "./oracle.js";
 import type { Prng } from "./prng.js";
@@ -46,6 +48,8 @@ export interface ClusterOptions {
   prng: Prng;
   oracle: Oracle;
   replicas: number;
+  /** Places for replicas that may join. */
+  spares: number;
   plans: ClientPlan[];
   multicast: boolean;
   /** Operations of the run: the log must have room for them, their duplicates and the system's own. */
@@ -58,17 +62,24 @@ export interface ClusterOptions {
   /** 0: none in a run of this size. */
   checkpointEvery: number;
   guardsOff: number;
-  onEvent: (event: ReplicaEvent) => void;
+  /** `place`: the replica's port and machine, whatever index it has by now. */
+  onEvent: (event: ReplicaEvent, place: number) => void;
   /** Within the commit, before the replica tells anybody. */
-  onCommitted: (replica: number) => void;
+  onCommitted: (place: number) => void;
 }
+
+/**
+ * Replicas are numbered by the place where they run: those that the cluster began with, then the spare ones. An index in a configuration
+ * is another number.
+ */
 
 export class SimulatedCluster {
   readonly hub: NativeLoopHub;
+  /** By place. */
   readonly replicaPorts: number[] = [];
   readonly clientPorts: number[] = [];
-  readonly hosts: ReplicaHost[] = [];
-  readonly machines: ModelMachine[] = [];
+  private readonly hosts: (ReplicaHost | undefined)[] = [];
+  private readonly machines: ModelMachine[] = [];
   readonly clients: ClientHost[] = [];
   /** What replicas counted that are gone. */
   readonly buried = { rolledBack: 0, reconciliations: 0 };
@@ -78,37 +89,45 @@ export class SimulatedCluster {
   private readonly dead = new Set<number>();
   private readonly rollbackTrace = new Float64Array(3);
   private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
-  private readonly operatorPort: number;
-  private readonly cluster: Cluster;
+  readonly operatorPort: number;
+  readonly cluster: Cluster;
   private readonly endpoints: Endpoints;
 
   constructor(private readonly options: ClusterOptions) {
-    const { binding, seed, prng, replicas, plans } = options;
+    const { binding, seed, prng, replicas, spares, plans } = options;
     this.hub = new binding.LoopHub(seed >>> 0, Math.floor(seed / 2 ** 32));
-    for (let i = 0; i < replicas; i++) this.replicaPorts.push(this.hub.addPort());
+    for (let i = 0; i < replicas + spares; i++) this.replicaPorts.push(this.hub.addPort());
     for (let i = 0; i < plans.length; i++) this.clientPorts.push(this.hub.addPort());
     this.operatorPort = this.hub.addPort();
     this.cluster = simulatedCluster(options);
     this.endpoints = {
-      replicas: this.replicaPorts.map((loop): NativeAddress => ({ loop })),
+      replicas: this.replicaPorts.slice(0, replicas).map((loop): NativeAddress => ({ loop })),
       design: options.multicast ? "multicast" : "unicast",
       ...(options.multicast ? { target: { loop: GROUP_PORT } } : {}),
     };
+    // Who is blank, or no member any more, ignores requests.
     if (options.multicast) this.hub.setGroup(GROUP_PORT, this.replicaPorts);
-    if (options.durability === "sync")
-      this.disks = new SimulatedDisks(prng.split("disks"), replicas, () => this.hub.nowUs(), this.cluster.group, options.diskSyncUs);
-    for (let id = 0; id < replicas; id++) this.openReplica(id, prng.split(`boot ${id}`));
+    if (options.durability === "sync") {
+      this.disks = new SimulatedDisks(
+        prng.split("disks"),
+        replicas + spares,
+        () => this.hub.nowUs(),
+        this.cluster.group,
+        options.diskSyncUs,
+      );
+    }
+    for (let place = 0; place < replicas; place++) this.openReplica(place, prng.split(`boot ${place}`));
     plans.forEach((plan, index) => {
       this.openClient(plan, index, prng.split(`client id ${index}`));
     });
   }
 
-  private openReplica(id: number, prng: Prng, mayRepair = false): void {
-    const stored = this.disks?.open(id, mayRepair);
-    const { binding, oracle, guardsOff, onEvent, onCommitted } = this.options;
+  private openReplica(place: number, prng: Prng, mayRepair = false): void {
+    const { binding, oracle, guardsOff, onEvent, onCommitted, replicas } = this.options;
+    const stored = this.disks?.open(place, mayRepair);
     const machine = new ModelMachine(
-      oracle.witnessFor(id, () => {
-        const host = this.hosts[id];
+      oracle.witnessFor(place, () => {
+        const host = this.hosts[place];
         if (host === undefined || host.closed) return undefined;
         return {
           logBase: () => host.words[StatusWord.LogBase]!,
@@ -116,29 +135,32 @@ export class SimulatedCluster {
           suffixRows: (from, to) => host.engine.suffixRows(from, to),
         };
       }),
-      { committed: () => onCommitted(id), rolledBack: (fromSeqno, toSeqno) => this.traceRollback(id, fromSeqno, toSeqno) },
+      { committed: () => onCommitted(place), rolledBack: (fromSeqno, toSeqno) => this.traceRollback(place, fromSeqno, toSeqno) },
     );
-    this.machines[id] = machine;
+    this.machines[place] = machine;
+    const member = place < replicas;
+    const own: NativeAddress = { loop: this.replicaPorts[place]! };
     // Within its constructor nothing is upcalled, so that the witness never sees the host of before.
-    this.hosts[id] = new ReplicaHost({
+    this.hosts[place] = new ReplicaHost({
       binding: withGuards(binding, guardsOff),
       fabric: this.hub,
-      loopPort: this.replicaPorts[id]!,
-      cluster: this.cluster,
-      endpoints: this.endpoints,
-      id,
+      loopPort: own.loop,
+      // One that is to join knows nobody but itself.
+      cluster: member ? this.cluster : { ...this.cluster, replicas: [{ ip: "127.0.0.1", port: own.loop }] },
+      endpoints: member ? this.endpoints : { ...this.endpoints, replicas: [own] },
+      id: member ? place : 0,
       machine,
       bootId: randomBytes(prng, ID_BYTES),
       hashInPlace: true,
       batch: { rows: BATCH_ROWS, arenaBytes: ARENA_BYTES },
       ...(stored === undefined ? {} : { stored }),
       onEvent: (event) => {
-        if (event.type === "storage-failed" && event.fatal) this.storageLost.add(id);
-        onEvent(event);
+        if (event.type === "storage-failed" && event.fatal) this.storageLost.add(place);
+        onEvent(event, place);
       },
       ...(guardsOff === 0 ? {} : { guardsOff }),
     });
-    if (stored) this.hosts[id]!.begin();
+    if (stored) this.hosts[place]!.begin();
   }
 
   /** Virtual time up to `atUs`, or fewer events than `most`; returns how many there were. */
@@ -161,48 +183,60 @@ export class SimulatedCluster {
     }
   }
 
-  diskOf(id: number): SimulatedDisk | undefined {
-    return this.disks?.disks[id];
+  diskOf(place: number): SimulatedDisk | undefined {
+    return this.disks?.disks[place];
   }
 
   /**
    * Kills a replica with its memory, also in the middle of one of its upcalls: what it sends from now on is lost. Its engine is
    * closed by bury(), between two runs of the hub.
    */
-  crash(id: number, powerLoss = false): void {
-    this.hub.setOpen(this.replicaPorts[id]!, false);
-    this.hosts[id]!.abandon();
-    if (powerLoss) this.diskOf(id)?.powerLoss();
-    else this.diskOf(id)?.processLoss();
-    this.storageLost.delete(id);
-    this.dead.add(id);
+  crash(place: number, powerLoss = false): void {
+    this.hub.setOpen(this.replicaPorts[place]!, false);
+    this.hosts[place]?.abandon();
+    if (powerLoss) this.diskOf(place)?.powerLoss();
+    else this.diskOf(place)?.processLoss();
+    this.storageLost.delete(place);
+    this.dead.add(place);
     this.hub.stop();
   }
 
   bury(): void {
-    for (const id of this.dead) {
-      const host = this.hosts[id]!;
+    for (const place of this.dead) {
+      const host = this.hosts[place]!;
       if (host.closed) continue;
-      this.buried.rolledBack += host.words[StatusWord.RolledBack]!;
-      this.buried.reconciliations = Math.max(this.buried.reconciliations, host.words[StatusWord.Reconciliations]!);
+      this.count(host);
       host.close();
     }
   }
 
-  /** Starts a killed replica again, as a process that knows nothing but its disk. */
-  restart(id: number, prng: Prng, mayRepair: boolean): void {
+  /** Starts a killed or retired replica again, or a spare one for the first time: a process that knows nothing but its disk. */
+  restart(place: number, prng: Prng, mayRepair = false): void {
     this.bury();
-    this.dead.delete(id);
-    this.hub.setOpen(this.replicaPorts[id]!, true);
-    this.openReplica(id, prng, mayRepair);
+    const before = this.hosts[place];
+    if (before !== undefined && !this.dead.has(place)) this.count(before);
+    this.dead.delete(place);
+    this.hub.setOpen(this.replicaPorts[place]!, true);
+    this.openReplica(place, prng, mayRepair);
   }
 
-  /** Replicas that are dead or have not got their memory back. */
-  get lost(): number {
-    return this.hosts.filter((host) => this.dead.has(host.id) || host.words[StatusWord.Status] === ReplicaStatus.Recovery).length;
+  private count(host: ReplicaHost): void {
+    this.buried.rolledBack += host.words[StatusWord.RolledBack]!;
+    this.buried.reconciliations = Math.max(this.buried.reconciliations, host.words[StatusWord.Reconciliations]!);
   }
-  isDead(id: number): boolean {
-    return this.dead.has(id);
+
+  isDead(place: number): boolean {
+    return this.dead.has(place);
+  }
+
+  /** The replica at this place, unless it is dead, retired or was never started. */
+  host(place: number): ReplicaHost | undefined {
+    const host = this.hosts[place];
+    return host === undefined || host.closed || this.dead.has(place) ? undefined : host;
+  }
+
+  placeOf(address: NativeAddress): number {
+    return this.replicaPorts.indexOf(portOf(address));
   }
 
   /** The engines trace frames, executions, commits and results; a rollback is between the hosts and the machine. */
@@ -251,7 +285,7 @@ export class SimulatedCluster {
         if (type === MessageType.Blank) bootIds[from] = decodeBlank(body)?.bootId;
       },
     );
-    const alive = () => this.hosts.every((host) => host.words[StatusWord.Status] === ReplicaStatus.Normal);
+    const alive = () => this.hosts.every((host) => host?.words[StatusWord.Status] === ReplicaStatus.Normal);
     while (!alive() && this.hub.nowUs() < BOOT_LIMIT_US) {
       const known = bootIds.filter((id) => id !== undefined);
       const all = known.length === replicas;
@@ -267,12 +301,13 @@ export class SimulatedCluster {
     return ready();
   }
 
-  word(replica: number, word: number): number {
-    return this.hosts[replica]!.words[word]!;
+  /** Of all replicas there ever were at their places; those of dead ones are as they died. */
+  words(): Float64Array[] {
+    return this.hosts.flatMap((host) => (host === undefined ? [] : [host.words]));
   }
 
-  progress(replica: number): StageReplica {
-    const { words } = this.hosts[replica]!;
+  progress(place: number): StageReplica {
+    const { words } = this.hosts[place]!;
     return {
       view: words[StatusWord.View]!,
       status: words[StatusWord.Status]!,
@@ -281,33 +316,47 @@ export class SimulatedCluster {
     };
   }
 
-  /** Why the replicas do not agree yet; undefined once all are NORMAL in one view with one committed log and one state. */
+  /** What the machines hold, by place; of those that are not members undefined. */
+  states(): (Uint8Array | undefined)[] {
+    const members = new Set(newestMembers(this).places);
+    return this.machines.map((machine, place) => (members.has(place) ? machine.state() : undefined));
+  }
+
+  /** Why the members do not agree yet; undefined once all are NORMAL in one view with one committed log and one state. */
   disagreement(): string | undefined {
-    const first = this.hosts[0]!;
-    const logEnd = this.word(0, StatusWord.LogEnd);
-    for (const host of this.hosts) {
-      const status = this.word(host.id, StatusWord.Status);
-      if (status !== ReplicaStatus.Normal) return `replica ${host.id} has status ${status}`;
-      for (const [name, word] of compared) {
-        if (this.word(host.id, word) !== this.word(0, word))
-          return `replica ${host.id} has ${name} ${this.word(host.id, word)}, replica 0 ${this.word(0, word)}`;
-      }
-      if (this.word(host.id, StatusWord.Committed) !== logEnd)
-        return `replica ${host.id} has committed ${this.word(host.id, StatusWord.Committed)} of ${logEnd}`;
-      if (this.word(host.id, StatusWord.Executed) !== logEnd)
-        return `replica ${host.id} has executed ${this.word(host.id, StatusWord.Executed)} of ${logEnd}`;
+    const { epoch, places } = newestMembers(this);
+    for (const place of this.replicaPorts.keys()) {
+      const host = this.host(place);
+      if (host === undefined || places.includes(place)) continue;
+      const status = host.words[StatusWord.Status]!;
+      if (status !== ReplicaStatus.Recovery) return `the replica at ${place} is no member, and has status ${status} in epoch ${host.epoch}`;
     }
-    for (const host of this.hosts.slice(1)) {
-      if (Buffer.compare(host.engine.hashAt(logEnd), first.engine.hashAt(logEnd)) !== 0)
-        return `replica ${host.id} has another summary hash`;
-      if (Buffer.compare(host.digestNow(), first.digestNow()) !== 0) return `replica ${host.id} has another digest`;
+    const members = places.map((place) => this.host(place));
+    const first = members[0];
+    const logEnd = first?.words[StatusWord.LogEnd];
+    for (const [index, host] of members.entries()) {
+      const name = `replica ${index} at ${places[index]}`;
+      if (host === undefined) return `${name} is dead`;
+      if (host.epoch !== epoch || host.id !== index) return `${name} is replica ${host.id} of epoch ${host.epoch}, not ${epoch}`;
+      const { words } = host;
+      if (words[StatusWord.Status] !== ReplicaStatus.Normal) return `${name} has status ${words[StatusWord.Status]}`;
+      for (const [what, word] of compared) {
+        if (words[word] !== first!.words[word]) return `${name} has ${what} ${words[word]}, replica 0 ${first!.words[word]}`;
+      }
+      if (words[StatusWord.Committed] !== logEnd) return `${name} has committed ${words[StatusWord.Committed]} of ${logEnd}`;
+      if (words[StatusWord.Executed] !== logEnd) return `${name} has executed ${words[StatusWord.Executed]} of ${logEnd}`;
+    }
+    for (const host of members.slice(1)) {
+      if (Buffer.compare(host!.engine.hashAt(logEnd!), first!.engine.hashAt(logEnd!)) !== 0)
+        return `replica ${host!.id} has another summary hash`;
+      if (Buffer.compare(host!.digestNow(), first!.digestNow()) !== 0) return `replica ${host!.id} has another digest`;
     }
     return undefined;
   }
 
   close(): void {
     for (const client of this.clients) client.close();
-    for (const host of this.hosts) host.close();
+    for (const host of this.hosts) host?.close();
   }
 }
 

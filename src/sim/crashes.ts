@@ -1,8 +1,7 @@
 /**
- * Kills and restarts of replicas. Without disks at most f at a time are dead or without their memory, which is what the protocol promises
- * to bear; with disks any number may die, and at most f disks fail.
+ * Kills and restarts of replicas: without disks no more at a time are dead or without their memory than the protocol promises to bear; with
+ * disks any number may die, and at most f disks fail.
  */
-
 import { IdentityName } from "../data/storage/identity.js";
 import type { SimulatedCluster } from "./cluster.js";
 import type { SimulatedDisk } from "./disk.js";
@@ -18,15 +17,15 @@ export class ReplicaCrashes implements Crashes {
 
   constructor(
     private readonly cluster: () => SimulatedCluster,
-    private readonly tolerated: number,
+    private readonly mayLose: (place: number) => boolean,
     private readonly prng: Prng,
   ) {}
 
   kill(replica: number, within: boolean): void {
     const cluster = this.cluster();
-    if (cluster.isDead(replica) || cluster.lost >= this.tolerated) return;
+    if (cluster.host(replica) === undefined || !this.mayLose(replica)) return;
     if (within) this.armed.add(replica);
-    else this.die(replica, this.prng.chance(0.5));
+    else this.die(replica, cluster.disks !== undefined && this.prng.chance(0.5));
   }
 
   restart(replica: number): void {
@@ -35,11 +34,11 @@ export class ReplicaCrashes implements Crashes {
     const disk = cluster.diskOf(replica);
     if (disk) this.heal(disk);
     if (cluster.storageLost.has(replica)) this.die(replica, false);
-    if (cluster.isDead(replica)) cluster.restart(replica, this.prng.split(`restart ${this.killed}`), this.unwell.has(replica));
+    if (cluster.isDead(replica)) cluster.restart(replica, this.prng.split(`restart ${this.killed} ${replica}`), this.unwell.has(replica));
   }
 
   losePower(replicas: readonly number[]): void {
-    for (const replica of replicas) if (!this.cluster().isDead(replica)) this.die(replica, true);
+    for (const replica of replicas) if (this.cluster().host(replica)) this.die(replica, true);
   }
 
   failDisk(replica: number, fault: DiskFault): void {
@@ -51,7 +50,7 @@ export class ReplicaCrashes implements Crashes {
     else if (fault === "failedSync") disk.failNextSync = true;
     else if (fault === "failedWrite") disk.failNextWrite = true;
     else {
-      if (!this.cluster().isDead(replica)) this.die(replica, false);
+      if (this.cluster().host(replica)) this.die(replica, false);
       const file = this.prng.pick(files.filter(({ name }) => name !== IdentityName));
       // In the end of a log it can't be told from a write that was never completed, which is another replica's memory lost in silence.
       if (file.bytes > 2) disk.rot(file.name, this.prng.below(Math.floor(file.bytes / 2)), this.prng.below(8));
@@ -61,7 +60,7 @@ export class ReplicaCrashes implements Crashes {
   /** All disks are well, and all replicas run. */
   mend(): void {
     const cluster = this.cluster();
-    for (let replica = 0; replica < cluster.hosts.length; replica++) this.restart(replica);
+    for (let replica = 0; replica < cluster.replicaPorts.length; replica++) this.restart(replica);
   }
 
   /** In the middle of an install or commit of this replica. */

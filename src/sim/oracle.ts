@@ -46,7 +46,7 @@ export class Oracle {
   private acceptedIds = new Int32Array(4096);
   private readonly boundaries = new Boundaries();
   private readonly refusedIds = new Set<number>();
-  private readonly replicas: ReplicaWitness[] = [];
+  private readonly replicas: (ReplicaWitness | undefined)[] = [];
 
   /** Takes the place of an earlier witness of that replica: it was restarted. */
   witnessFor(replica: number, view: () => ReplicaView | undefined): ReplicaWitness {
@@ -124,14 +124,15 @@ export class Oracle {
   /**
    * At the end of a run: compares whole logs (of each replica what it still has), looks for requests executed
    * twice or out of a session's order, replays. Marks in `history` where operations with unknown outcome were committed.
-   * `idOffset`: id - history index. `states`: what the machines hold, by replica, if all have executed all.
+   * `idOffset`: id - history index. `states`: what the machines hold that have executed all, by replica.
    */
-  finish(history: History, idOffset: number, orderedClients: ReadonlySet<number>, states: Uint8Array[]): void {
+  finish(history: History, idOffset: number, orderedClients: ReadonlySet<number>, states: (Uint8Array | undefined)[]): void {
     const end = this.committedEnd;
     const rows = this.committedRows.subarray(0, 48 * end);
     for (const witness of this.replicas) {
-      const own = witness.view();
-      if (own === undefined) continue;
+      // A spare place may never have had one.
+      const own = witness?.view();
+      if (witness === undefined || own === undefined) continue;
       const ownEnd = witness.committedSeqno;
       const base = own.logBase();
       if (ownEnd > base && Buffer.compare(rows.subarray(48 * base, 48 * ownEnd), own.suffixRows(base + 1, ownEnd)) !== 0) {
@@ -189,7 +190,7 @@ export class Oracle {
     }
   }
 
-  private replay(history: History, idOffset: number, end: number, states: Uint8Array[]): void {
+  private replay(history: History, idOffset: number, end: number, states: (Uint8Array | undefined)[]): void {
     const machine = new ModelMachine();
     const bytes = Buffer.alloc(OPERATION_BYTES);
     const operation = { kind: 0 as Kind, object: 0, client: 0, id: 0, argument: 0, expected: 0 };
@@ -229,7 +230,7 @@ export class Oracle {
     this.reads.finish();
     const expected = machine.state();
     states.forEach((state, replica) => {
-      if (Buffer.compare(state, expected) !== 0)
+      if (state !== undefined && Buffer.compare(state, expected) !== 0)
         this.violate("the machine's state differs from a replay of the committed history", replica, end);
     });
   }

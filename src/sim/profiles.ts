@@ -40,6 +40,9 @@ export interface FaultProfile {
   diskFaults: number;
   /** Virtual microseconds that a write takes to be on disk: slower than messages, what is promised too early shows. */
   diskSyncUs: [number, number];
+  /** How often a seed changes its members, and how many changes it begins then, at most, per 100 ms of virtual time (but one at least). */
+  membersChance: number;
+  changesPer100Ms: number;
   /** How often a run of three replicas plays a script instead of drawing episodes. */
   scriptChance: number;
   /** How often requests travel by multicast, and how far apart its copies arrive (-1: each by its own path's delay). */
@@ -73,6 +76,8 @@ const none: FaultProfile = {
   powerLosses: 0,
   diskFaults: 0,
   diskSyncUs: [50, 2_000],
+  membersChance: 0,
+  changesPer100Ms: 0,
   scriptChance: 0,
   multicastChance: 0.8,
   multicastSkewsUs: [0, 0, 0, 1, 1, -1],
@@ -115,6 +120,8 @@ const standard: FaultProfile = {
   powerLosses: 0,
   diskFaults: 0,
   diskSyncUs: [50, 2_000],
+  membersChance: 0.2,
+  changesPer100Ms: 1,
   scriptChance: 0.1,
   multicastChance: 0.95,
   multicastSkewsUs: [0, 0, 0, 0, 0, 1, 1, 20, -1],
@@ -158,6 +165,7 @@ const mutation: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  membersChance: 0,
   scriptChance: 0.6,
   multicastChance: 0.5,
   multicastSkewsUs: [-1, 0, 1, 20, 200],
@@ -183,6 +191,7 @@ const disk: FaultProfile = {
   modes: ["adaptive", "speculative", "leader"],
   checkpointEvery: [0, 32, 200],
   durability: "sync",
+  membersChance: 0,
   crashes: 4,
   powerLosses: 10,
   diskFaults: 3,
@@ -192,6 +201,11 @@ const disk: FaultProfile = {
 
 /** The same with disks that are well but slow, for the mutation checks. */
 const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, diskSyncUs: [2_000, 30_000] };
+/** Short runs in which replicas come, go and lose their memory all the time. */
+const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
+
+/** Changes of the members that little else disturbs: what the operator draws into them happens. */
+const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, readShares: [0] };
 
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
@@ -206,6 +220,8 @@ export const profiles: Readonly<Record<string, FaultProfile>> = {
   crash,
   disk,
   powerLoss,
+  members,
+  mutationMembers,
   reads,
 };
 
@@ -252,6 +268,8 @@ export interface DrawnFaults {
   diskSyncUs: [number, number];
   powerLosses: number;
   diskFaults: number;
+  /** Changes of the members that are begun. */
+  changes: number;
   mode: ClusterMode;
   checkpointEvery: number;
   /** The script played, with clean paths and without episodes; undefined: none. */
@@ -295,5 +313,9 @@ export function drawFaults({ profile, script: asked }: NamedProfile, prng: Prng,
     diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
     mode: prng.pick(profile.modes),
     checkpointEvery: prng.pick(profile.checkpointEvery),
+    changes:
+      script === undefined && prng.chance(profile.membersChance)
+        ? Math.ceil((chaosUs / 100_000) * profile.changesPer100Ms * prng.unit())
+        : 0,
   };
 }

@@ -21,7 +21,8 @@ export type EpisodeKind =
   | "lossyPath"
   | "crash"
   | "powerLoss"
-  | "diskFault";
+  | "diskFault"
+  | "membersChange";
 
 export interface Schedule {
   events: FaultEvent[];
@@ -39,6 +40,8 @@ export interface ScheduleOptions {
   startUs: number;
   chaosUs: number;
   crashes: Crashes;
+  /** Begins to change the members: to what is drawn when the time has come. */
+  changeMembers(): void;
 }
 
 /** Kills and restarts replicas, never more than f at a time. */
@@ -73,6 +76,7 @@ class ScheduleDrawer {
     crash: 0,
     powerLoss: 0,
     diskFault: 0,
+    membersChange: 0,
     clockSkew: 0,
   };
   private readonly network = new Blocks();
@@ -87,7 +91,7 @@ class ScheduleDrawer {
   draw(): Schedule {
     const { prng, profile, faults, startUs, chaosUs } = this.options;
     this.clocks();
-    const kinds: EpisodeKind[] = [];
+    const kinds: Exclude<EpisodeKind, "membersChange">[] = [];
     if (faults.partitions) kinds.push("partition", "rollingPartition", "isolation");
     if (faults.asymmetricPartitions) kinds.push("asymmetricPartition", "asymmetricPartition");
     if (faults.pauses) kinds.push("pause");
@@ -103,6 +107,7 @@ class ScheduleDrawer {
       this.counts[kind]++;
       this[kind](fromUs, untilUs);
     }
+    for (let change = 0; change < faults.changes; change++) this.membersChange(startUs + prng.below(chaosUs));
     // Stable: what was drawn first comes first at equal times.
     this.events.sort((a, b) => a.atUs - b.atUs);
     return { events: this.events, counts: this.counts };
@@ -199,6 +204,11 @@ class ScheduleDrawer {
     const fault = prng.pick(diskFaults);
     this.at(fromUs, `disk of replica ${replica}: ${fault}`, () => crashes.failDisk(replica, fault));
     this.at(untilUs, `disk of replica ${replica} is well, restart`, () => crashes.restart(replica));
+  }
+
+  membersChange(atUs: number): void {
+    this.counts.membersChange++;
+    this.at(atUs, "the operator changes the members", () => this.options.changeMembers());
   }
 
   slowPath(fromUs: number, untilUs: number): void {

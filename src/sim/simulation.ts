@@ -2,6 +2,7 @@
  * One seed: a cluster under a workload and faults (safety phase), then without faults until all agree and serve (liveness
  * phase). The oracles watch throughout; the linearizability checker judges what clients saw.
  */
+import { ViewsPerEpoch } from "../control/membership.js";
 import { ClientWord, type LoopPath, type NativeBinding, StatusWord } from "../data/binding.js";
 import type { ReplicaEvent } from "../data/events.js";
 import { ClientDriver } from "./client-driver.js";
@@ -9,6 +10,7 @@ import { SimulatedCluster } from "./cluster.js";
 import { ReplicaCrashes } from "./crashes.js";
 import { History, NEVER } from "./history.js";
 import { checkLinearizability } from "./linearizability.js";
+import { MembersOperator, newestMembers } from "./members.js";
 import { Oracle, type Violation } from "./oracle.js";
 import { cleanPath, drawPath, healAll, pathKey } from "./paths.js";
 import { Prng } from "./prng.js";
@@ -49,6 +51,7 @@ export interface SimulationResult {
   reads: number;
   readsLogged: number;
   reconciliations: number;
+  /** Of the last epoch. */
   views: number;
   rolledBack: number;
   /** Views whose START-VIEW changed the log of some replica. */
@@ -65,6 +68,7 @@ export interface SimulationResult {
 }
 
 const SCRIPT_STEP_US = 200;
+const OPERATOR_STEP_US = 5_000;
 const SETTLE_SLICE_US = 5_000;
 /** Virtual time in which a healed cluster must have answered everything, and then agree and serve anew. */
 const HEAL_LIMIT_US = 5_000_000;
@@ -86,6 +90,7 @@ class Simulation {
   private readonly drivers: ClientDriver[];
   private readonly schedule: Schedule;
   private readonly crashes: ReplicaCrashes;
+  private readonly operator: MembersOperator;
   private readonly chaosUs: number;
   private readonly changedViews = new Set<number>();
   /** The undisturbed paths of the chaos phase. */
@@ -116,7 +121,17 @@ class Simulation {
       window,
     });
     const planned = plans.reduce((sum, plan) => sum + plan.bursts.reduce((own, burst) => own + burst.operations, 0), 0);
-    this.crashes = new ReplicaCrashes(() => this.cluster, Math.floor(replicas / 2), prng.split("crashes"));
+    this.operator = new MembersOperator(
+      options.binding,
+      () => this.cluster,
+      () => this.crashes,
+      prng.split("operator"),
+    );
+    this.crashes = new ReplicaCrashes(
+      () => this.cluster,
+      (place) => this.operator.mayLose(place),
+      prng.split("crashes"),
+    );
     this.history = new History(planned + 2 * plans.length);
     this.cluster = new SimulatedCluster({
       binding: options.binding,
@@ -124,6 +139,7 @@ class Simulation {
       prng: prng.split("cluster"),
       oracle: this.oracle,
       replicas,
+      spares: this.faults.changes > 0 ? SPARES : 0,
       plans,
       multicast: this.faults.multicast,
       operations: planned,
@@ -134,10 +150,10 @@ class Simulation {
       diskSyncUs: this.faults.diskSyncUs,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
-      onEvent: (event) => this.onEvent(event),
-      onCommitted: (replica) => {
+      onEvent: (event, place) => this.onEvent(event, place),
+      onCommitted: (place) => {
         this.player?.poll();
-        this.crashes.reached(replica);
+        this.crashes.reached(place);
       },
     });
     const { hub } = this.cluster;
@@ -167,6 +183,7 @@ class Simulation {
       startUs: BOOT_ALLOWANCE_US,
       chaosUs: this.chaosUs,
       crashes: this.crashes,
+      changeMembers: () => this.operator.change(this.options.trace),
     });
   }
 
@@ -180,7 +197,7 @@ class Simulation {
       if (!this.started) this.problems.push("the cluster did not start on a network without faults");
       else if (this.chaos()) converged = this.heal() && this.converge();
       if (this.started) {
-        const states = converged ? cluster.machines.map((machine) => machine.state()) : [];
+        const states = converged ? cluster.states() : [];
         const ordered = this.drivers.filter(({ plan, refused }) => plan.ordered && refused === 0).map(({ plan }) => plan.index);
         oracle.finish(this.history, ClientDriver.ID_OFFSET, new Set(ordered), states);
       }
@@ -218,6 +235,10 @@ class Simulation {
         agenda.push({ atUs, act: () => this.player?.poll() });
       this.player.start();
     }
+    if (this.faults.changes > 0) {
+      for (let atUs = BOOT_ALLOWANCE_US; atUs < BOOT_ALLOWANCE_US + this.chaosUs; atUs += OPERATOR_STEP_US)
+        agenda.push({ atUs, act: () => this.operator.step() });
+    }
     agenda.sort((a, b) => a.atUs - b.atUs);
     for (const { atUs, act } of agenda) {
       if (!this.advanceTo(atUs)) return false;
@@ -238,6 +259,7 @@ class Simulation {
     const { hub, replicaPorts, clientPorts } = this.cluster;
     this.options.trace?.(hub.nowUs(), "all faults end");
     this.player?.stop();
+    this.operator.stop();
     healAll(hub, { replicas: replicaPorts, clients: clientPorts });
     if (this.cluster.disks) this.crashes.mend();
     hub.setMulticastSkew(0);
@@ -305,22 +327,23 @@ class Simulation {
     for (const [key, path] of this.paths) hub.setPath(Math.floor(key / 65536), key % 65536, path);
   }
 
-  private onEvent(event: ReplicaEvent): void {
+  private onEvent(event: ReplicaEvent, place: number): void {
     this.player?.poll();
-    if (event.type === "installed") this.crashes.reached(event.replica);
-    if (event.type === "invariant-broken") this.oracle.violate(`invariant broken: ${event.message}`, event.replica);
+    if (event.type === "installed" || event.type === "epoch-entered") this.crashes.reached(place);
+    if (event.type === "invariant-broken") this.oracle.violate(`invariant broken: ${event.message}`, place);
     else if (event.type === "machine-error")
-      this.oracle.violate(`the machine failed in ${event.upcall}: ${event.message}`, event.replica, event.seqno);
+      this.oracle.violate(`the machine failed in ${event.upcall}: ${event.message}`, place, event.seqno);
     else if (this.started && event.type === "installed" && (event.rolledBack > 0 || event.installed > 0)) this.changedViews.add(event.view);
     if (this.options.trace !== undefined)
-      this.options.trace(this.cluster.hub.nowUs(), `replica ${event.replica}: ${JSON.stringify(event)}`);
+      this.options.trace(this.cluster.hub.nowUs(), `replica ${event.replica} at ${place}: ${JSON.stringify(event)}`);
   }
 
   private result(linearizable: boolean, converged: boolean): SimulationResult {
     const { options, cluster, history } = this;
-    const { hub, hosts, buried } = cluster;
-    const sum = (word: number) => hosts.reduce((total, host) => total + host.words[word]!, 0);
-    const most = (word: number) => hosts.reduce((largest, host) => Math.max(largest, host.words[word]!), 0);
+    const { hub, buried } = cluster;
+    const all = cluster.words();
+    const sum = (word: number) => all.reduce((total, words) => total + words[word]!, 0);
+    const most = (word: number) => all.reduce((largest, words) => Math.max(largest, words[word]!), 0);
     let completed = 0,
       unknown = 0;
     const honest = options.clients;
@@ -350,6 +373,7 @@ class Simulation {
         scripts: this.player?.played ?? 0,
         killed: this.crashes.killed,
         repairs: this.cluster.disks?.repairs ?? 0,
+        epochs: newestMembers(cluster).epoch,
       },
       completed,
       unknown,
@@ -357,7 +381,7 @@ class Simulation {
       reads: clientSum(ClientWord.Reads),
       readsLogged: clientSum(ClientWord.ReadsLogged),
       reconciliations: Math.max(buried.reconciliations, most(StatusWord.Reconciliations)),
-      views: most(StatusWord.View),
+      views: most(StatusWord.View) % ViewsPerEpoch,
       rolledBack: buried.rolledBack + sum(StatusWord.RolledBack),
       mergedUnequal: this.changedViews.size,
       linearizable,
@@ -371,6 +395,8 @@ class Simulation {
   }
 }
 
+/** Places for replicas that may join. */
+const SPARES = 4;
 /** The chaos phase begins at this virtual time; bootstrap and sessions are done long before. */
 const BOOT_ALLOWANCE_US = 100_000;
 

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { bootstrap, connect, createReplica, type Machine, type Replica, type ReplicaEvent } from "squall";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { closeHashPool, hashThreads } from "../../dist/data/hashing.js";
 import { converged, rejection, testCluster, until } from "./support.js";
 
 const every = 64;
@@ -111,6 +112,23 @@ describe.each([
     expect(events.filter((event) => event.type === "invariant-broken" || event.type === "machine-error")).toEqual([]);
     expect(first.progress().speculative).toBeGreaterThan(1500);
   });
+});
+
+it("large operations that a blank replica fetches are hashed on other threads, and its log is the others'", async () => {
+  const { replicas, client, open, events } = await start(() => slots(16, false), 1024);
+  const large = 300_000;
+  for (let i = 0; i < 4; i++) {
+    await Promise.all(Array.from({ length: 8 }, () => client.invoke(randomBytes(large), { deadlineMs: 20_000 })));
+  }
+  await replicas[2]?.close();
+  await closeHashPool();
+  replicas[2] = await open(2);
+  await until(() => replicas[2]?.progress().status === "normal", "it takes part again", 15_000);
+  await converged(replicas);
+  expect(hashThreads()).toBeGreaterThan(0);
+  expect(replicas[2]?.progress().checkpoint).toBe(0);
+  expect(await replicas[2]?.digest()).toBe(await replicas[0]?.digest());
+  expect(events.filter((event) => event.type === "invariant-broken")).toEqual([]);
 });
 
 it("a machine whose rollback does not undo stops loudly", async () => {

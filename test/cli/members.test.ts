@@ -103,7 +103,7 @@ describe("squall members", () => {
     for (const { child } of [replacement, fourth, fifth] as { child: { exitCode: number | null } }[]) expect(child.exitCode).toBeNull();
   });
 
-  it("refuses what leads to no configuration, and says what to do", { timeout: 30_000 }, async () => {
+  it("refuses what leads to no configuration, and says what to do", { timeout: 60_000 }, async () => {
     const cluster = await makeCluster();
     expect((await squall("members", "list", "--cluster", cluster.file)).stderr).toContain("MEMBERS_UNREACHABLE");
     await Promise.all([0, 1, 2].map((id) => cluster.startReplica(id)));
@@ -117,6 +117,7 @@ describe("squall members", () => {
     expect(await refusal("add", `127.0.0.1:${port}`)).toMatch(/MEMBERS_INVALID.*4 members.*odd number.*Add or remove two at once/);
     expect(await refusal("remove", "0")).toContain("MEMBERS_INVALID");
     expect(await refusal("remove", "0", "7")).toContain("There is no member 7");
+    expect(await refusal("remove", "0", "1")).toMatch(/Only 1 of 3 members would stay/);
     expect(await refusal("replace", "0", `127.0.0.1:${cluster.ports[1]}`)).toContain("MEMBERS_INVALID");
     expect(await refusal("replace", "0", `127.0.0.1:${port}`)).toMatch(/MEMBERS_UNREACHABLE.*squall replica --join/);
     const other = await cluster.altered("other.json", (content) => void Object.assign(content, { limits: { window: 32 } }));

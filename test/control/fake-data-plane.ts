@@ -227,11 +227,37 @@ export class FakeDataPlane implements DataPlane {
     this.lifeId = lifeId;
     return true;
   }
-  appendCommitted(records: Uint8Array[]): boolean {
-    if (this.status !== ReplicaStatus.Recovery) throw new Error("appendCommitted");
-    for (const record of records) this.push(Uint8Array.from(record));
+  committedRun(from: number, maxBytes: number): Uint8Array {
+    if (from <= this.logBase || from > this.committed) throw new Error(`committedRun(${from})`);
+    const parts: Uint8Array[] = [];
+    let bytes = 32;
+    let last = from - 1;
+    do {
+      const record = this.record(++last);
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(record.length);
+      parts.push(length, record);
+      bytes += 4 + record.length;
+    } while (last < this.committed && bytes + 4 + this.record(last + 1).length <= maxBytes);
+    return Buffer.concat([this.hashAt(last), ...parts]);
+  }
+  appendRun(run: Uint8Array): number {
+    if (this.status !== ReplicaStatus.Recovery) throw new Error("appendRun");
+    const bytes = Buffer.from(run);
+    const records: Uint8Array[] = [];
+    let hash = this.hashAt(this.logEnd);
+    for (let at = 32; at < bytes.length; at += 4 + bytes.readUInt32LE(at)) {
+      const record = Uint8Array.from(bytes.subarray(at + 4, at + 4 + bytes.readUInt32LE(at)));
+      records.push(record);
+      hash = this.summaryHash(hash, record);
+    }
+    if (hex(hash) !== hex(run.subarray(0, 32))) return -1;
+    for (const record of records) this.push(record);
     this.commitTo(this.logEnd);
-    return true;
+    return 0;
+  }
+  hashLater(): boolean {
+    return false;
   }
   verify(snapshot: Snapshot): boolean | undefined {
     const valid = hex(digestOf(snapshot)) === hex(snapshot.digest);

@@ -43,6 +43,12 @@ const checks: Check[] = [
   { guard: "ReadAtEnd", replicas: 3, seeds: 10, faults: "reads" },
   { guard: "ReadQuorum", replicas: 3, seeds: 150, faults: "reads" },
   { guard: "ReadQuorum", replicas: 5, seeds: 100, faults: "reads" },
+  { guard: "ClosingView", replicas: 3, seeds: 20, faults: "mutationMembers" },
+  { guard: "ClosingView", replicas: 5, seeds: 20, faults: "mutationMembers" },
+  { guard: "OldMembersServe", replicas: 3, seeds: 40, faults: "mutationMembers" },
+  { guard: "OldMembersServe", replicas: 5, seeds: 40, faults: "mutationMembers" },
+  { guard: "JoinWithState", replicas: 3, seeds: 40, faults: "mutationMembers" },
+  { guard: "JoinWithState", replicas: 5, seeds: 20, faults: "mutationMembers" },
 ];
 
 function run(check: Omit<Check, "guard" | "seeds">, seed: number, guardsOff: number): SimulationResult {

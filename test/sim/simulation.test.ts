@@ -28,6 +28,20 @@ it.each([3, 5, 7])("is linearizable and converges with %i replicas under all fau
   }
 });
 
+it.each([
+  [3, 8],
+  [5, 4],
+  [7, 3],
+])("members come and go, from %i replicas on", { timeout: 60_000 }, (replicas, seeds) => {
+  let epochs = 0;
+  for (let seed = 1; seed <= seeds; seed++) {
+    const result = simulate({ ...base, seed, replicas, operations: 120, faults: "members" });
+    expect(result.problems, `seed ${seed}`).toEqual([]);
+    epochs += result.faultsInjected.epochs ?? 0;
+  }
+  expect(epochs).toBeGreaterThanOrEqual(seeds);
+});
+
 it("completes everything where there are no faults", () => {
   const result = simulate({ ...base, seed: 5, faults: "none" });
   expect(result.problems).toEqual([]);

@@ -17,6 +17,7 @@ const CommitHintEntries = 1024;
 const SlownessDecay = 0.98;
 /** Control frames that wait; beyond that they are lost, as on a network, and sent again. */
 const MostHeldFrames = 1024;
+const MostHeldBytes = 16 * 1024 * 1024;
 
 /** Frames by which a replica binds itself; the others tell facts, or ask. */
 const promises: ReadonlySet<number> = new Set([
@@ -161,7 +162,8 @@ export class Durability {
     if (this.failed) return true;
     const flush = this.isDirty() ? this.flushes + 1 : this.inFlight?.number;
     if (flush === undefined) return false;
-    if (this.held.length < MostHeldFrames) this.held.push({ to, type, body: new Uint8Array(body), flush });
+    const bytes = this.held.reduce((sum, frame) => sum + frame.body.length, body.length);
+    if (this.held.length < MostHeldFrames && bytes <= MostHeldBytes) this.held.push({ to, type, body: new Uint8Array(body), flush });
     return true;
   }
 

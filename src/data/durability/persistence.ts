@@ -93,9 +93,9 @@ export class Persistence {
     if (snapshot && !data.restore(snapshot)) throw damaged("its snapshot can't be restored");
     const base = snapshot?.seqno ?? 0;
     const end = whole ? entries.end : Math.min(entries.end, state.committed);
-    if (end > base) this.load(base + 1, end, whole);
+    if (end > base) this.load(base + 1, end);
+    if (end > base) data.commitTo(Math.min(state.committed, end));
     if (whole) {
-      data.commitTo(Math.min(state.committed, end));
       engine.resume(state.view, state.lastNormalView, state.mode);
     }
     data.durability = this.durability;
@@ -111,13 +111,13 @@ export class Persistence {
     if (whole) host.control().resume(nowUs);
   }
 
-  private load(first: number, last: number, whole: boolean): void {
-    const { engine, data, stored } = this.options;
+  private load(first: number, last: number): void {
+    const { engine, stored } = this.options;
     let records: Uint8Array[] = [];
     let hash: Uint8Array | undefined;
     let seqno = first;
     const hand = (): void => {
-      const fits = whole ? engine.appendLoaded(records) : data.appendCommitted(records);
+      const fits = engine.appendLoaded(records);
       if (!fits) throw damaged(`the log up to ${last} does not fit limits.logEntries and limits.logBytes, or a record is malformed`);
       records = [];
     };

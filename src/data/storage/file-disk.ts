@@ -2,17 +2,36 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { getSystemErrorName } from "node:util";
 import type { Disk, DiskFile, Done } from "./disk.js";
 
+const LockName = "lock";
+
 export class FileDisk implements Disk {
-  constructor(private readonly directory: string) {}
+  private lockFd: number | undefined;
+
+  /** `lockFile`: the addon's, flock: it ends with the process, kill -9 included, and holds in all of the machine's containers. */
+  constructor(
+    private readonly directory: string,
+    private readonly lockFile: (fd: number) => number,
+  ) {}
 
   lock(done: Done): void {
-    fs.mkdir(this.directory, { recursive: true, mode: 0o700 }, (error) => done(error ?? undefined));
+    fs.mkdir(this.directory, { recursive: true, mode: 0o700 }, (error) => {
+      if (error !== null) done(error);
+      else
+        fs.open(this.path(LockName), "a", 0o600, (failure, fd) => {
+          if (failure !== null) done(failure);
+          else this.lockOpen(fd, done);
+        });
+    });
   }
 
   unlock(done: Done): void {
-    setImmediate(done, undefined);
+    const fd = this.lockFd;
+    this.lockFd = undefined;
+    if (fd === undefined) setImmediate(done, undefined);
+    else fs.close(fd, (error) => done(error ?? undefined));
   }
 
   list(done: Done<string[]>): void {
@@ -47,6 +66,17 @@ export class FileDisk implements Disk {
 
   random(bytes: number): Uint8Array {
     return randomBytes(bytes);
+  }
+
+  private lockOpen(fd: number, done: Done): void {
+    const errno = this.lockFile(fd);
+    if (errno === 0) {
+      this.lockFd = fd;
+      done(undefined);
+      return;
+    }
+    const code = getSystemErrorName(-errno);
+    fs.close(fd, () => done(Object.assign(new Error(`${code}: flock ${this.path(LockName)}`), { code })));
   }
 
   private path(name: string): string {

@@ -239,9 +239,10 @@ describe("misuse", () => {
   });
 });
 
-it("segments below a snapshot go, and what is above it stays", () => {
+it("segments below a snapshot go, and what is above it stays, with the state", () => {
   const bench = new Bench(14);
   const { storage } = bench.open();
+  storage.setState(Buffer.from("set once"));
   let most = 0;
   for (let round = 0; round < 40; round++) {
     storage.append(storage.end + 1, rows(...Array.from({ length: 10 }, () => "s".repeat(900))));
@@ -253,7 +254,31 @@ it("segments below a snapshot go, and what is above it stays", () => {
   // identity, lock aside: two segments with rows, one made ahead, two snapshots while one takes the other's place.
   expect(most).toBeLessThanOrEqual(7);
   bench.disk.powerLoss();
-  expect(bench.open().recovered.entries).toMatchObject({ first: 396, end: 400 });
+  const { recovered } = bench.open();
+  expect(recovered.entries).toMatchObject({ first: 396, end: 400 });
+  expect(Buffer.from(recovered.state!).toString()).toBe("set once");
+});
+
+it("an installed snapshot takes the place of all rows, also of those above it", () => {
+  const bench = new Bench(16);
+  const { storage } = bench.open();
+  for (let i = 0; i < 20; i++) {
+    storage.append(storage.end + 1, rows(...Array.from({ length: 10 }, () => "s".repeat(900))));
+    bench.flush(storage);
+  }
+  const before = segmentsOf(bench).length;
+  bench.snapshot(storage, 50, [Buffer.from("another's")], true);
+  storage.installSnapshot(50);
+  storage.append(51, rows("behind it"));
+  bench.flush(storage);
+  while (bench.time.step());
+  expect(before).toBeGreaterThan(3);
+  expect(segmentsOf(bench).length).toBeLessThanOrEqual(2);
+  bench.disk.powerLoss();
+  const { storage: again, recovered } = bench.open();
+  expect(recovered.entries).toMatchObject({ first: 51, end: 51 });
+  expect(textsOf(recovered)).toEqual(["behind it"]);
+  expect(bench.readSnapshot(again).toString()).toBe("another's");
 });
 
 it("opening by promise works as well", async () => {

@@ -93,6 +93,23 @@ describe("a directory", () => {
   );
 });
 
+it("a repair that is cut short leaves a damaged directory or a repaired one", () => {
+  const outcomes = new Set<string>();
+  for (let events = 1; events < 60; events++) {
+    const bench = new Bench(100 + events);
+    written(bench);
+    bench.disk.rot(segmentsOf(bench)[0]!.name, 4096 + 50, 1);
+    bench.openInterrupted(events, events % 3 > 0, { repair: true });
+    const code = bench.openingError();
+    outcomes.add(code ?? "opened");
+    if (code !== undefined) expect(code).toBe("STORAGE_CORRUPT");
+    bench.disk.processLoss();
+    const { recovered } = bench.open({ repair: true });
+    expect(recovered).toMatchObject({ state: undefined, snapshot: undefined, repairs: 1, entries: { first: 1, end: 0 } });
+  }
+  expect([...outcomes].sort()).toEqual(["STORAGE_CORRUPT", "opened"]);
+});
+
 describe("bit rot", () => {
   it("anywhere is refused, or harms nothing", () => {
     const outcomes = { refused: 0, harmless: 0 };

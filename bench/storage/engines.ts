@@ -2,8 +2,6 @@
 import { constants, type PathLike } from "node:fs";
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
-import { ClassicLevel } from "classic-level";
-import { open as openLmdb } from "lmdb";
 import { loadBinding } from "../../dist/data/load.js";
 import { FileDisk } from "../../dist/data/storage/file-disk.js";
 import { ReplicaStorage } from "../../dist/data/storage/storage.js";
@@ -92,6 +90,7 @@ function keyOf(seqno: number): Buffer {
 const level: EngineKind = {
   name: "classic-level",
   async open(directory) {
+    const { ClassicLevel } = await import("classic-level");
     const store = new ClassicLevel<Buffer, Uint8Array>(directory, { keyEncoding: "buffer", valueEncoding: "view" });
     await store.open();
     return {
@@ -108,7 +107,8 @@ const level: EngineKind = {
 const lmdb: EngineKind = {
   name: "lmdb",
   async open(directory) {
-    const store = openLmdb<Uint8Array, Buffer>({ path: join(directory, "lmdb"), encoding: "binary", keyEncoding: "binary" });
+    const { open: openStore } = await import("lmdb");
+    const store = openStore<Uint8Array, Buffer>({ path: join(directory, "lmdb"), encoding: "binary", keyEncoding: "binary" });
     return {
       async commit(first, records) {
         for (let i = 0; i < records.length; i++) void store.put(keyOf(first + i), records[i]!);
@@ -119,7 +119,7 @@ const lmdb: EngineKind = {
   },
 };
 
-export const engines: readonly EngineKind[] = [
+const all: readonly EngineKind[] = [
   plain("fdatasync, growing", { allocated: false, dsync: false }),
   plain("fdatasync, allocated", { allocated: true, dsync: false }),
   plain("O_DSYNC, growing", { allocated: false, dsync: true }),
@@ -128,6 +128,23 @@ export const engines: readonly EngineKind[] = [
   level,
   lmdb,
 ];
+
+/** All that are there: the stores are in a checkout only. */
+export async function findEngines(): Promise<EngineKind[]> {
+  const found: EngineKind[] = [];
+  for (const kind of all) {
+    if (kind === level || kind === lmdb) {
+      try {
+        await import(kind.name);
+      } catch {
+        console.error(`without ${kind.name}: the package is not installed`);
+        continue;
+      }
+    }
+    found.push(kind);
+  }
+  return found;
+}
 
 export async function openIn(kind: EngineKind, directory: string): Promise<Engine> {
   await mkdir(directory, { recursive: true });

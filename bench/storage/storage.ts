@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Progress } from "../progress.js";
 import { median, percentile, round } from "../statistics.js";
-import { type EngineKind, engines, MaxBytes, openIn } from "./engines.js";
+import { type EngineKind, findEngines, MaxBytes, openIn } from "./engines.js";
 
 export interface StorageOptions {
   json: boolean;
@@ -55,6 +55,7 @@ async function runOne(kind: EngineKind, batch: number, seconds: number, director
 export async function benchStorage(options: StorageOptions): Promise<number> {
   mkdirSync(options.directory, { recursive: true });
   const root = mkdtempSync(join(resolve(options.directory), "storage-"));
+  const engines = await findEngines();
   const results = new Map<string, RunResult[]>();
   const progress = new Progress(options.rounds * batches.length * engines.length, "storage");
   try {

@@ -42,6 +42,7 @@ class Run {
     for (let left = prng.between(5, 60); left > 0 && storage.failure === undefined; left--) {
       this.change(storage);
       if (prng.chance(0.6)) this.flush(storage);
+      if (prng.chance(0.05)) storage.mark((error) => void this.isFull(error));
       if (prng.chance(0.08)) this.checkpoint(storage);
       if (prng.chance(0.04)) this.installation(storage);
       for (let events = prng.below(4); events > 0; events--) this.bench.time.step();

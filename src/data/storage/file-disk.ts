@@ -43,7 +43,7 @@ export class FileDisk implements Disk {
       if (error !== null) done(error, undefined as never);
       else
         fs.fstat(fd, (failure, stats) => {
-          if (failure === null) done(undefined, new OpenFile(fd, stats.size));
+          if (failure === null) done(undefined, new OpenFile(fd, this.path(name), stats.size));
           else fs.close(fd, () => done(failure, undefined as never));
         });
     });
@@ -86,9 +86,12 @@ export class FileDisk implements Disk {
 
 class OpenFile implements DiskFile {
   private closed = false;
+  /** The file once more, opened for durable writes. */
+  private durableFd: number | undefined;
 
   constructor(
     private readonly fd: number,
+    private readonly path: string,
     readonly sizeBytes: number,
   ) {}
 
@@ -105,18 +108,26 @@ class OpenFile implements DiskFile {
   }
 
   write(offset: number, bytes: Uint8Array, done: Done): void {
-    fs.write(this.fd, bytes, 0, bytes.length, offset, (error, written) => {
-      if (error !== null) done(error);
-      else if (written < bytes.length) this.write(offset + written, bytes.subarray(written), done);
-      else done(undefined);
-    });
+    writeAll(this.fd, offset, bytes, done);
   }
 
+  /** O_DSYNC: one trip to the thread pool instead of two. Elsewhere than on Linux it promises less than libuv's fdatasync. */
   writeDurable(offset: number, bytes: Uint8Array, done: Done): void {
-    this.write(offset, bytes, (error) => {
-      if (error === undefined) this.sync(done);
-      else done(error);
-    });
+    if (this.durableFd !== undefined) writeAll(this.durableFd, offset, bytes, done);
+    else if (process.platform !== "linux")
+      writeAll(this.fd, offset, bytes, (error) => {
+        if (error === undefined) this.sync(done);
+        else done(error);
+      });
+    else
+      fs.open(this.path, fs.constants.O_WRONLY | fs.constants.O_DSYNC, (error, fd) => {
+        if (error !== null) {
+          done(error);
+          return;
+        }
+        this.durableFd = fd;
+        this.writeDurable(offset, bytes, done);
+      });
   }
 
   sync(done: Done): void {
@@ -130,6 +141,18 @@ class OpenFile implements DiskFile {
     }
     // Once: the number may be another file's by then.
     this.closed = true;
-    fs.close(this.fd, (error) => done(error ?? undefined));
+    const { durableFd } = this;
+    fs.close(this.fd, (error) => {
+      if (durableFd === undefined) done(error ?? undefined);
+      else fs.close(durableFd, (failure) => done(error ?? failure ?? undefined));
+    });
   }
+}
+
+function writeAll(fd: number, offset: number, bytes: Uint8Array, done: Done): void {
+  fs.write(fd, bytes, 0, bytes.length, offset, (error, written) => {
+    if (error !== null) done(error);
+    else if (written < bytes.length) writeAll(fd, offset + written, bytes.subarray(written), done);
+    else done(undefined);
+  });
 }

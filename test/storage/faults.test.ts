@@ -303,6 +303,24 @@ it("an installed snapshot takes the place of all rows, also of those above it", 
   expect(bench.readSnapshot(again).toString()).toBe("another's");
 });
 
+it("a snapshot that lies ready is nothing until it is installed, and then only with the commit that says so", () => {
+  for (const installed of [false, true]) {
+    const bench = new Bench(19);
+    const { storage } = bench.open();
+    storage.append(1, rows("one", "two"));
+    bench.flush(storage);
+    bench.snapshot(storage, 50, [Buffer.from("another's")], true);
+    storage.append(3, rows("three"));
+    bench.flush(storage);
+    if (installed) storage.installSnapshot(50);
+    bench.disk.powerLoss();
+    const { recovered } = bench.open();
+    expect(recovered.snapshot).toBeUndefined();
+    expect(textsOf(recovered)).toEqual(["one", "two", "three"]);
+    expect(bench.disk.files().filter(({ name }) => name.startsWith("snapshot"))).toEqual([]);
+  }
+});
+
 it("a checkpoint at an installed snapshot is done only when that one is on disk", () => {
   const bench = new Bench(17);
   const { storage } = bench.open();

@@ -67,6 +67,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("summaryHash", Napi::Function::New(env, summaryHash));
   exports.Set("clientKey", Napi::Function::New(env, clientKey));
   exports.Set("micro", Napi::Function::New(env, micro));
+  exports.Set("lockFile", Napi::Function::New(env, lockFile));
   return exports;
 }
 

@@ -63,5 +63,7 @@ Napi::Function defineClientEngine(Napi::Env env);
 Napi::Function defineToolEngine(Napi::Env env);
 Napi::Function defineRelay(Napi::Env env);
 Napi::Value micro(const Napi::CallbackInfo& info);
+/// lockFile(fd): 0, or the errno; EBUSY when another open file has the lock.
+Napi::Value lockFile(const Napi::CallbackInfo& info);
 
 }  // namespace squall::addon

@@ -497,4 +497,6 @@ export interface NativeBinding {
   clientKey(secret: Uint8Array, clientId: Uint8Array): Uint8Array;
   /** The micro bench's kernels, nanoseconds an iteration. */
   micro(name: string, iterations: number, bytes: number): number;
+  /** Takes the lock of an open file, until it is closed or the process ends. 0, or the errno: EBUSY, somebody else has it. */
+  lockFile(fd: number): number;
 }

@@ -6,6 +6,7 @@ import type { Disk, DiskFile, Done } from "../data/storage/disk.js";
 import type { Prng } from "./prng.js";
 
 export const SectorBytes = 512;
+const PageBytes = 4096;
 
 export interface SimulatedDiskOptions {
   readonly prng: Prng;
@@ -172,7 +173,7 @@ export class SimulatedDisk implements Disk {
     this.complete(this.operationUs, done, () => Buffer.from(inode.cached.subarray(offset, offset + bytes)));
   }
 
-  /** For SimulatedFile: `sync` makes it durable, with what was written before. */
+  /** For SimulatedFile: `sync` makes it durable, and whatever lies in the same pages. */
   write(inode: Inode, offset: number, bytes: Uint8Array, sync: boolean, done: Done): void {
     const write = { offset, bytes: Buffer.from(bytes) };
     inode.underWay.add(write);
@@ -190,14 +191,18 @@ export class SimulatedDisk implements Disk {
         throw fault("ENOSPC");
       }
       this.applyToCache(inode, write);
-      if (sync) this.syncNow(inode, inode.unsynced.length);
+      if (sync)
+        this.syncNow(
+          inode,
+          inode.unsynced.filter((other) => samePage(other, write)),
+        );
     });
   }
 
   /** For SimulatedFile. */
   sync(inode: Inode, done: Done): void {
     const covered = [...inode.unsynced];
-    this.complete(this.syncUs, done, () => this.syncNow(inode, inode.unsynced.filter((write) => covered.includes(write)).length));
+    this.complete(this.syncUs, done, () => this.syncNow(inode, covered));
   }
 
   /** For SimulatedFile. */
@@ -205,14 +210,15 @@ export class SimulatedDisk implements Disk {
     this.complete(this.operationUs, done, () => undefined);
   }
 
-  /** The first `count` unsynced writes reach the device; or fail to, and are taken for clean from then on, as Linux does. */
-  private syncNow(inode: Inode, count: number): void {
-    const covered = inode.unsynced.splice(0, count);
+  /** These writes reach the device; or fail to, and are taken for clean from then on, as Linux does. */
+  private syncNow(inode: Inode, covered: readonly CachedWrite[]): void {
+    const reached = inode.unsynced.filter((write) => covered.includes(write));
+    inode.unsynced = inode.unsynced.filter((write) => !covered.includes(write));
     if (this.failNextSync) {
       this.failNextSync = false;
       throw fault("EIO");
     }
-    for (const write of covered) inode.durable = place(inode.durable, write);
+    for (const write of reached) inode.durable = place(inode.durable, write);
   }
 
   private applyToCache(inode: Inode, write: CachedWrite): void {
@@ -278,6 +284,12 @@ class SimulatedFile implements DiskFile {
 
 function cut({ offset, bytes }: CachedWrite, length: number): CachedWrite {
   return { offset, bytes: bytes.subarray(0, length) };
+}
+
+function samePage(one: CachedWrite, other: CachedWrite): boolean {
+  const first = Math.floor(other.offset / PageBytes) * PageBytes;
+  const end = Math.ceil((other.offset + other.bytes.length) / PageBytes) * PageBytes;
+  return one.offset < end && one.offset + one.bytes.length > first;
 }
 
 /** The write in pieces, each within one sector. */

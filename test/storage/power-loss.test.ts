@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { ReplicaStorage } from "../../src/data/storage/storage.js";
 import { Bench, differenceFrom, type Model, rows, snapshotOf } from "./support.js";
 
-const Seeds = 60;
+const Seeds = 50;
 const Lives = 6;
 
 /** Random operations on one storage, and every state that a crash may leave. */
@@ -18,6 +18,7 @@ class Run {
   private rowNumber = 0;
   commits = 0;
   torn = 0;
+  full = 0;
 
   constructor(private readonly seed: number) {
     this.bench = new Bench(seed);
@@ -36,9 +37,12 @@ class Run {
   private live(life: number): void {
     const { storage } = this.reopen(life);
     const { prng } = this.bench;
-    for (let left = prng.between(5, 60); left > 0; left--) {
+    const { disk } = this.bench;
+    if (prng.chance(0.2)) disk.capacityBytes = disk.files().reduce((sum, { bytes }) => sum + bytes, 0) + prng.below(400_000);
+    for (let left = prng.between(5, 60); left > 0 && storage.failure === undefined; left--) {
       this.change(storage);
       if (prng.chance(0.6)) this.flush(storage);
+      if (prng.chance(0.05)) storage.mark((error) => void this.isFull(error));
       if (prng.chance(0.08)) this.checkpoint(storage);
       if (prng.chance(0.04)) this.installation(storage);
       for (let events = prng.below(4); events > 0; events--) this.bench.time.step();
@@ -46,7 +50,13 @@ class Run {
     // Mostly in the middle of a commit.
     this.change(storage);
     this.flush(storage);
+    this.full += storage.failure === undefined ? 0 : 1;
     for (let events = prng.below(4); events > 0; events--) this.bench.time.step();
+  }
+
+  private isFull(error: Error | undefined): boolean {
+    if (error !== undefined && (error as { code?: string }).code !== "STORAGE_FULL") throw error;
+    return error !== undefined;
   }
 
   private get present(): Model {
@@ -80,7 +90,7 @@ class Run {
   private flush(storage: ReplicaStorage): void {
     const version = this.versions.length - 1;
     storage.flush((error) => {
-      if (error !== undefined) throw error;
+      if (this.isFull(error)) return;
       this.acknowledged = Math.max(this.acknowledged, version);
       this.commits++;
     });
@@ -92,7 +102,7 @@ class Run {
     this.committed = seqno;
     const bytes = snapshotOf(this.present, seqno);
     storage.writeSnapshot(seqno, [bytes.subarray(0, 100), bytes.subarray(100)], { install: false }, (error) => {
-      if (error !== undefined) throw error;
+      if (this.isFull(error)) return;
       this.acknowledgedSnapshot = Math.max(this.acknowledgedSnapshot, seqno);
     });
   }
@@ -103,8 +113,10 @@ class Run {
     const kept = this.present.rows.slice(0, this.committed);
     const base = [...kept, ...Array.from({ length: prng.between(1, 30) }, () => this.row())];
     const bytes = snapshotOf({ rows: base }, base.length);
-    this.bench.time.wait((done) => storage.writeSnapshot(base.length, [bytes], { install: true }, (error) => done(error, undefined)));
-    // A checkpoint may have become committed meanwhile; it is part of the base as well.
+    const error = this.bench.time.wait<Error | undefined>((done) =>
+      storage.writeSnapshot(base.length, [bytes], { install: true }, (failure) => done(undefined, failure)),
+    );
+    if (this.isFull(error)) return;
     const added = Array.from({ length: prng.below(5) }, () => this.row());
     const state = `installed ${this.rowNumber}`;
     storage.installSnapshot(base.length);
@@ -115,6 +127,9 @@ class Run {
   }
 
   private reopen(life: number): { storage: ReplicaStorage } {
+    const { prng, disk } = this.bench;
+    disk.capacityBytes = Number.POSITIVE_INFINITY;
+    while (prng.chance(0.3)) this.bench.openInterrupted(prng.below(40), prng.chance(0.5));
     const { storage, recovered } = this.bench.open();
     const snapshot = this.bench.readSnapshot(storage);
     const candidates = this.versions.slice(this.acknowledged);
@@ -135,14 +150,17 @@ describe("after a loss of power or of the process", () => {
   it(`everything flushed is there, in whole commits, and nothing else: ${Seeds} seeds of ${Lives} lives`, () => {
     let commits = 0;
     let torn = 0;
+    let full = 0;
     for (let seed = 1; seed <= Seeds; seed++) {
       const run = new Run(seed);
       run.run();
       commits += run.commits;
       torn += run.torn;
+      full += run.full;
     }
     // The runs did what they are for.
     expect(commits).toBeGreaterThan(1_000);
     expect(torn).toBeGreaterThan(50);
-  });
+    expect(full).toBeGreaterThan(10);
+  }, 120_000);
 });

@@ -57,6 +57,14 @@ export class Bench {
     return this.time.wait((done) => ReplicaStorage.openWith(this.disk, { ...options, ...changes }, done));
   }
 
+  /** Begins to open it, and loses the process or the power after that many events. */
+  openInterrupted(events: number, power: boolean, changes: Partial<StorageOptions> = {}): void {
+    ReplicaStorage.openWith(this.disk, { ...options, ...changes }, () => undefined);
+    for (let left = events; left > 0; left--) this.time.step();
+    if (power) this.disk.powerLoss();
+    else this.disk.processLoss();
+  }
+
   flush(storage: ReplicaStorage): void {
     this.time.wait((done) => storage.flush((error) => done(error, undefined)));
   }

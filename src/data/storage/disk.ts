@@ -14,7 +14,7 @@ export interface DiskFile {
   read(offset: number, bytes: number, done: Done<Buffer>): void;
   /** Written, in no order with other writes, and on disk only after sync(). `bytes` stays untouched until `done`. */
   write(offset: number, bytes: Uint8Array, done: Done): void;
-  /** Written and on disk, with whatever else of the file was written before. */
+  /** Written and on disk: these bytes and the length that they need, not what else was written before. An error is as one of sync(). */
   writeDurable(offset: number, bytes: Uint8Array, done: Done): void;
   /** The file's bytes and length are on disk. After an error nothing is known about any byte written since the last success. */
   sync(done: Done): void;

@@ -2,17 +2,36 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { getSystemErrorName } from "node:util";
 import type { Disk, DiskFile, Done } from "./disk.js";
 
+const LockName = "lock";
+
 export class FileDisk implements Disk {
-  constructor(private readonly directory: string) {}
+  private lockFd: number | undefined;
+
+  /** `lockFile`: the addon's, flock: it ends with the process, kill -9 included, and holds in all of the machine's containers. */
+  constructor(
+    private readonly directory: string,
+    private readonly lockFile: (fd: number) => number,
+  ) {}
 
   lock(done: Done): void {
-    fs.mkdir(this.directory, { recursive: true, mode: 0o700 }, (error) => done(error ?? undefined));
+    fs.mkdir(this.directory, { recursive: true, mode: 0o700 }, (error) => {
+      if (error !== null) done(error);
+      else
+        fs.open(this.path(LockName), "a", 0o600, (failure, fd) => {
+          if (failure !== null) done(failure);
+          else this.lockOpen(fd, done);
+        });
+    });
   }
 
   unlock(done: Done): void {
-    setImmediate(done, undefined);
+    const fd = this.lockFd;
+    this.lockFd = undefined;
+    if (fd === undefined) setImmediate(done, undefined);
+    else fs.close(fd, (error) => done(error ?? undefined));
   }
 
   list(done: Done<string[]>): void {
@@ -24,7 +43,7 @@ export class FileDisk implements Disk {
       if (error !== null) done(error, undefined as never);
       else
         fs.fstat(fd, (failure, stats) => {
-          if (failure === null) done(undefined, new OpenFile(fd, stats.size));
+          if (failure === null) done(undefined, new OpenFile(fd, this.path(name), stats.size));
           else fs.close(fd, () => done(failure, undefined as never));
         });
     });
@@ -49,6 +68,17 @@ export class FileDisk implements Disk {
     return randomBytes(bytes);
   }
 
+  private lockOpen(fd: number, done: Done): void {
+    const errno = this.lockFile(fd);
+    if (errno === 0) {
+      this.lockFd = fd;
+      done(undefined);
+      return;
+    }
+    const code = getSystemErrorName(-errno);
+    fs.close(fd, () => done(Object.assign(new Error(`${code}: flock ${this.path(LockName)}`), { code })));
+  }
+
   private path(name: string): string {
     return path.join(this.directory, name);
   }
@@ -56,9 +86,12 @@ export class FileDisk implements Disk {
 
 class OpenFile implements DiskFile {
   private closed = false;
+  /** The file once more, opened for durable writes. */
+  private durableFd: number | undefined;
 
   constructor(
     private readonly fd: number,
+    private readonly path: string,
     readonly sizeBytes: number,
   ) {}
 
@@ -75,18 +108,26 @@ class OpenFile implements DiskFile {
   }
 
   write(offset: number, bytes: Uint8Array, done: Done): void {
-    fs.write(this.fd, bytes, 0, bytes.length, offset, (error, written) => {
-      if (error !== null) done(error);
-      else if (written < bytes.length) this.write(offset + written, bytes.subarray(written), done);
-      else done(undefined);
-    });
+    writeAll(this.fd, offset, bytes, done);
   }
 
+  /** O_DSYNC: one trip to the thread pool instead of two. Elsewhere than on Linux it promises less than libuv's fdatasync. */
   writeDurable(offset: number, bytes: Uint8Array, done: Done): void {
-    this.write(offset, bytes, (error) => {
-      if (error === undefined) this.sync(done);
-      else done(error);
-    });
+    if (this.durableFd !== undefined) writeAll(this.durableFd, offset, bytes, done);
+    else if (process.platform !== "linux")
+      writeAll(this.fd, offset, bytes, (error) => {
+        if (error === undefined) this.sync(done);
+        else done(error);
+      });
+    else
+      fs.open(this.path, fs.constants.O_WRONLY | fs.constants.O_DSYNC, (error, fd) => {
+        if (error !== null) {
+          done(error);
+          return;
+        }
+        this.durableFd = fd;
+        this.writeDurable(offset, bytes, done);
+      });
   }
 
   sync(done: Done): void {
@@ -100,6 +141,18 @@ class OpenFile implements DiskFile {
     }
     // Once: the number may be another file's by then.
     this.closed = true;
-    fs.close(this.fd, (error) => done(error ?? undefined));
+    const { durableFd } = this;
+    fs.close(this.fd, (error) => {
+      if (durableFd === undefined) done(error ?? undefined);
+      else fs.close(durableFd, (failure) => done(error ?? failure ?? undefined));
+    });
   }
+}
+
+function writeAll(fd: number, offset: number, bytes: Uint8Array, done: Done): void {
+  fs.write(fd, bytes, 0, bytes.length, offset, (error, written) => {
+    if (error !== null) done(error);
+    else if (written < bytes.length) writeAll(fd, offset + written, bytes.subarray(written), done);
+    else done(undefined);
+  });
 }

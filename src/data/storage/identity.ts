@@ -61,13 +61,15 @@ function parse(text: string): Identity {
     throw corrupt(`${IdentityName} is no JSON`);
   }
   if (typeof fields !== "object" || fields === null) throw corrupt(`${IdentityName} is no object`);
-  const { format, cluster, replica, repairs, key, check } = fields;
+  const { check, ...body } = fields;
+  // The same in every format: or bit rot could pass for a newer one.
+  if (check !== checkOf(body)) throw corrupt(`${IdentityName} does not match its check`);
+  const { format, cluster, replica, repairs, key } = body;
   if (typeof format === "number" && format > FormatVersion)
     throw new SquallError(
       "STORAGE_VERSION",
       `the data directory has format ${format}, and this release knows up to ${FormatVersion}: install the release that wrote it`,
     );
-  if (check !== checkOf({ format, cluster, replica, repairs, key })) throw corrupt(`${IdentityName} does not match its check`);
   const keyBytes = Buffer.from(String(key), "hex");
   if (keyBytes.length !== KeyBytes || typeof cluster !== "string" || typeof replica !== "number" || typeof repairs !== "number")
     throw corrupt(`${IdentityName} lacks a field`);

@@ -65,11 +65,13 @@ function refuseForeign(identity: Identity, { cluster, replica }: OpeningOptions)
 
 /** The first commit is on disk before the directory counts as one: from then on there is always a good commit. */
 function* createDirectory(disk: Disk, options: OpeningOptions, names: readonly string[], repairs: number): Steps<OpenedDirectory> {
-  const key = disk.random(KeyBytes);
-  yield* writeIdentity(disk, { cluster: options.cluster, replica: options.replica, key, repairs });
   const old = segmentNumbers(names);
   for (const name of names.filter((name) => isSnapshotName(name))) yield* step((done) => disk.remove(name, done));
   for (const number of old) yield* step((done) => disk.remove(segmentName(number), done));
+  // Gone for good before what says that they are unfinished, or the old identity, is touched.
+  yield* step((done) => disk.syncDirectory(done));
+  const key = disk.random(KeyBytes);
+  yield* writeIdentity(disk, { cluster: options.cluster, replica: options.replica, key, repairs });
   const number = (old.at(-1) ?? 0) + 1;
   const current = yield* createSegment(disk, number, options.segmentBytes);
   const position = { file: number, sequence: 1, endBefore: 0, endAfter: 0, snapshotSeqno: 0, snapshotFile: 0, oldestSegment: number };

@@ -5,6 +5,7 @@ import { runSteps, type Steps, step } from "./steps.js";
 
 const prefix = "log-";
 const ZeroBytes = 256 * 1024;
+const SyncedBytes = 4 * ZeroBytes;
 const zeros = Buffer.alloc(ZeroBytes);
 
 export function segmentName(number: number): string {
@@ -37,9 +38,11 @@ export interface CurrentSegment {
 export function* createSegment(disk: Disk, number: number, bytes: number): Steps<CurrentSegment> {
   const file = yield* step<DiskFile>((done) => disk.open(segmentName(number), "create", done));
   try {
-    for (let at = 0; at < bytes; at += ZeroBytes)
+    for (let at = 0; at < bytes; at += ZeroBytes) {
       yield* step((done) => file.write(at, zeros.subarray(0, Math.min(ZeroBytes, bytes - at)), done));
-    yield* step((done) => file.sync(done));
+      // In small portions: commits go to the same device meanwhile.
+      if (at % SyncedBytes === 0 || at + ZeroBytes >= bytes) yield* step((done) => file.sync(done));
+    }
     yield* step((done) => disk.syncDirectory(done));
   } catch (error) {
     // What was written of it is room that others may need.

@@ -18,8 +18,8 @@ interface Job {
 interface Hooks {
   /** Seqno of the last row. */
   end(): number;
-  /** Another snapshot is in force: commits that. */
-  adopt(done: Finished): void;
+  /** Commits which snapshot is in force. */
+  commit(done: Finished): void;
   /** Why nothing more is to be written. */
   stopped(): Error | undefined;
 }
@@ -118,10 +118,11 @@ export class SnapshotStore {
     if (job.install) {
       this.ready = written;
       this.end(job, undefined);
-    } else if (written.seqno > this.inForceSeqno && written.seqno <= this.hooks.end()) {
-      this.inForce = written;
-      this.hooks.adopt((error) => this.end(job, error));
-    } else this.end(job, undefined); // Another one was installed meanwhile.
+    } else {
+      // Not if another one was installed meanwhile. That need not be on disk yet: hence the commit either way.
+      if (written.seqno > this.inForceSeqno && written.seqno <= this.hooks.end()) this.inForce = written;
+      this.hooks.commit((error) => this.end(job, error));
+    }
   }
 
   private end(job: Job, error: Error | undefined): void {

@@ -103,22 +103,24 @@ class PartWriter {
   }
 }
 
-/** Every part in order; each is checked before it is handed on. Throws STORAGE_CORRUPT. */
+/** Every part in order; each is checked before it is handed on. `seqno`: if another one, or any, is not wanted. Throws STORAGE_CORRUPT. */
 export function* readSnapshotFile(
   disk: Disk,
-  file: { number: number; seqno: number; key: Uint8Array },
+  file: { number: number; seqno: number | undefined; key: Uint8Array },
   onChunk: (bytes: Uint8Array) => void,
 ): Steps<SnapshotFile> {
   const name = snapshotName(file.number);
   const open = yield* step<DiskFile>((done) => disk.open(name, "open", done));
   try {
     let bytes = 0;
+    let { seqno } = file;
     for (let at = 0, sequence = 0; ; sequence++) {
       const block = yield* step<Buffer>((done) => open.read(at, PartBytes, done));
       const header = openBlock(block, 0, file.number, file.key);
-      if (header === undefined || header.sequence !== sequence || header.snapshotSeqno !== file.seqno)
+      if (header === undefined || header.sequence !== sequence || header.snapshotSeqno !== (seqno ?? header.snapshotSeqno))
         throw corrupt(`${name} has a damaged part at byte ${at}`);
-      if (header.kind === BlockKind.SnapshotEnd) return { number: file.number, seqno: file.seqno, bytes };
+      seqno = header.snapshotSeqno;
+      if (header.kind === BlockKind.SnapshotEnd) return { number: file.number, seqno, bytes };
       if (header.kind !== BlockKind.SnapshotPart) throw corrupt(`${name} has a part of an unknown kind at byte ${at}`);
       onChunk(block.subarray(HeaderBytes, HeaderBytes + header.contentBytes));
       bytes += header.contentBytes;

@@ -85,7 +85,7 @@ export class ReplicaStorage {
     this.segments = new Segments(disk, options.segmentBytes, opened.segments, opened.current);
     this.snapshots = new SnapshotStore(disk, opened, {
       end: () => this.last,
-      adopt: (done) => {
+      commit: (done) => {
         this.snapshotIsNew = true;
         this.commitAll(done);
       },

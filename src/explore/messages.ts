@@ -1,0 +1,75 @@
+/** Every message that was ever sent, once. The network is the set of them: any may arrive at any time, any number of times, or never. */
+import { MessageType } from "../data/binding.js";
+import { clientId } from "./replica.js";
+
+export interface Message {
+  /** A replica, or the client's id. */
+  readonly from: number;
+  readonly to: number;
+  readonly type: number;
+  readonly body: Uint8Array;
+}
+
+const names = new Map<number, string>(Object.entries(MessageType).map(([name, type]) => [type, name]));
+
+/** Types whose first word is a view, which mean nothing to a replica that has gone on to a later one. */
+const ofOneView = new Set<number>([
+  MessageType.Sync,
+  MessageType.SyncReply,
+  MessageType.Reconcile,
+  MessageType.StartView,
+  MessageType.InView,
+  MessageType.FetchReply,
+  MessageType.Prepare,
+  MessageType.PrepareOk,
+]);
+
+export class Messages {
+  private readonly messages: Message[] = [];
+  private readonly known = new Map<string, number>();
+
+  get count(): number {
+    return this.messages.length;
+  }
+
+  message(id: number): Message {
+    return this.messages[id]!;
+  }
+
+  id(message: Message): number {
+    const { from, to, type, body } = message;
+    const key = `${from} ${to} ${type} ${Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1")}`;
+    let id = this.known.get(key);
+    if (id === undefined) {
+      id = this.messages.length;
+      this.known.set(key, id);
+      this.messages.push({ ...message, body: new Uint8Array(body) });
+    }
+    return id;
+  }
+
+  /** Whether a replica in this view, which keeps its memory from now on, may still be changed by the message. */
+  matters(id: number, view: number, committed: number): boolean {
+    const { type, body } = this.messages[id]!;
+    if (type === MessageType.Commit) return word(body, 8) > committed;
+    return !ofOneView.has(type) || word(body, 0) >= view;
+  }
+
+  /** For people. */
+  describe(id: number): string {
+    const { from, to, type, body } = this.messages[id]!;
+    const name = names.get(type) ?? `type ${type}`;
+    if (from === clientId) return `${name} ${word(body, 16)} of the client reaches replica ${to}`;
+    const fields = [];
+    if (body.length >= 8 && type !== MessageType.RecoveryQuery && type !== MessageType.RecoveryAnswer) fields.push(`view ${word(body, 0)}`);
+    if (type === MessageType.Sync || type === MessageType.SyncReply || type === MessageType.Commit || type === MessageType.InView)
+      fields.push(`seqno ${word(body, 8)}`);
+    return `${name}${fields.length > 0 ? ` (${fields.join(", ")})` : ""} of replica ${from} reaches replica ${to}`;
+  }
+}
+
+/** Little-endian, below 2^53. */
+function word(body: Uint8Array, at: number): number {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}

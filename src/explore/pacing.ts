@@ -1,0 +1,75 @@
+/**
+ * What of a control plane's state is no state to the explorer: times, and what only paces. A replica may be as slow as it likes, so what
+ * waits for a time may happen at any moment after it was due, and nothing is ever too early to be sent again: the clock stands still but
+ * while a time-out is tried, rate limits have always passed, and what is armed is armed as if it had been just now.
+ */
+
+/** The instant at which everything happens. The native engine's clock shows the same. */
+export const NowUs = 1_000_000_000;
+/** What is repeated after a while (SYNC, resends, a merge that waited for more replicas) is due by then ... */
+export const SoonUs = NowUs + 10_000;
+/** ... and this is when views are given up. */
+export const LateUs = NowUs + 1_000_000;
+const GiveUpUs = NowUs + 100_000;
+const NeverDueUs = NowUs + 1e15;
+
+const LongAgo = Number.NEGATIVE_INFINITY;
+
+/** In the order of the clock: ages of what is known to be so. */
+const times: Readonly<Record<string, number>> = {
+  giveUpUs: GiveUpUs,
+  // Without a stall there is nothing to forgive.
+  ranUs: NeverDueUs,
+  // HEARTBEATs and what is decided by measurement are left out.
+  sendUs: NeverDueUs,
+  policyUs: NeverDueUs,
+  earliestReturnUs: NeverDueUs,
+  recoveredUs: LongAgo,
+  requestUs: LongAgo,
+  sentUs: LongAgo,
+  returnedUs: LongAgo,
+  // Periods and costs.
+  periodUs: 1_000,
+  intervalUs: 0,
+  probeIntervalUs: 2_000,
+  queryPeriodUs: 20_000,
+  meanCostUs: 8_000,
+  backoffUs: 500_000,
+  costUs: 0,
+  loopDelayUs: 0,
+  delayUs: 0,
+};
+
+/** A time as the explorer keeps it: armed or not, and of what kind. */
+export function abstractTime(field: string, value: number): number {
+  const fixed = times[field];
+  if (fixed !== undefined && (value !== Number.POSITIVE_INFINITY || fixed < NowUs)) return fixed;
+  return Number.isFinite(value) ? NowUs : value;
+}
+
+/** Counters of tries, caches, texts for operators: by class and field, with the value they are kept at. */
+export const pinned: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  Views: { failedViews: 0, lastReason: "" },
+  Reconciliation: { resends: 0, leaderHasIt: false },
+  Sync: { mark: 0 },
+  SyncLeader: { syncedTo: 0, uncoveredUs: NowUs, probeUs: NowUs },
+  ViewStarts: { body: undefined, bodyBase: 0 },
+  Recovery: { told: "", queryUs: NowUs },
+  Prefetch: { unanswered: 0 },
+  ModePolicy: { diverged: false },
+};
+
+/** Left as they are: constants, what needs checkpoints, complaints or measurement to come to life. */
+export const ignored: Readonly<Record<string, readonly string[]>> = {
+  Checkpoints: ["digests", "leases", "newestTaken", "previous", "truncateTo", "warnedSeqno"],
+  Complaints: ["buckets", "refillUs"],
+  ModePolicy: ["configured", "superquorum", "tuning", "reconciled", "samples", "counters"],
+};
+
+/** Of these classes nothing but the fields named here changes. */
+export const changing: Readonly<Record<string, readonly string[]>> = {
+  Context: ["incarnation", "vector", "known", "bootId"],
+};
+
+/** Within other objects: how often the source of an installation was asked. */
+export const pinnedAnywhere: Readonly<Record<string, unknown>> = { unanswered: 0, triedBoth: false };

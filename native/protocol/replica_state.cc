@@ -1,5 +1,8 @@
 // A replica engine to and from bytes: the explorer goes back to states it has seen. Not part of it: what only paces or measures (the order
-// of arrival, rates of forwarded requests), counters, and the streams of the channels, which outlive it.
+// of arrival, rates of forwarded requests), counters, second copies of a request that waits for the end of a reconciliation (the first decides
+// its place), and the streams of the channels, which outlive it.
+#include <algorithm>
+
 #include "log/state.h"
 #include "protocol/replica.h"
 
@@ -27,8 +30,14 @@ bool Replica::save(std::vector<uint8_t>& out) const {
   w.put(epoch_);
   log_.save(w, (config_.guardsOff & kGuardLastNormalView) != 0);
   sessions_.save(w);
-  w.put(static_cast<uint32_t>(buffered_.size()));
+  std::vector<const Buffered*> waiting;
   for (const Buffered& b : buffered_) {
+    const bool again = std::any_of(waiting.begin(), waiting.end(), [&](const Buffered* o) { return o->stream == b.stream && o->record == b.record; });
+    if (!again) waiting.push_back(&b);
+  }
+  w.put(static_cast<uint32_t>(waiting.size()));
+  for (const Buffered* one : waiting) {
+    const Buffered& b = *one;
     w.put(b.stream);
     w.put(b.generation);
     w.put(b.sender);

@@ -15,6 +15,8 @@ export const Event = { Soon: -1, Timeout: -2, Crash: -3 } as const;
 export interface Step {
   /** Number of the state it leads to. */
   readonly next: number;
+  /** The new state can do all that the old one could: it has gathered something towards a quorum, or is the same. */
+  readonly gathers: boolean;
   /** Messages, by their numbers. */
   readonly sent: readonly number[];
   readonly facts: readonly number[];
@@ -85,6 +87,7 @@ export class Locals {
     for (const message of sent) found.push(...factsOf(id, message));
     return {
       next: this.intern(state),
+      gathers: !crashed && replica.hasGathered(from, state),
       sent: sent.filter(({ to }) => to >= 0).map(({ to, type, body }) => messages.id({ from: id, to, type, body })),
       facts: [...new Set(found.map((fact) => facts.id(fact)))],
     };

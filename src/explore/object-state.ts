@@ -3,7 +3,7 @@
  * beginning stay the same, only their fields change; what they hold besides (maps, messages, logs under way) is copied. Bytes are never
  * changed in place by the control plane, and are shared.
  */
-import { abstractTime, changing, ignored, pinned, pinnedAnywhere } from "./pacing.js";
+import { abstractTime, changing, gathered, ignored, pinned, pinnedAnywhere } from "./pacing.js";
 
 type Fields = Record<string, unknown>;
 
@@ -14,6 +14,8 @@ interface Part {
   readonly object: Fields;
   readonly fields: readonly string[];
   readonly pinned: Readonly<Record<string, unknown>>;
+  /** Holds what is gathered towards a quorum, and nothing else. */
+  readonly gathers: boolean;
   /** What was seen of it, by its text. */
   readonly known: Map<string, number>;
   readonly saved: Saved[];
@@ -24,13 +26,22 @@ export class ObjectState {
   /** Objects that are referred to and never copied, with a number each for the text. */
   private readonly fixed = new Map<object, number>();
 
-  /** `foreign`: objects that the graph refers to and that are no part of it. */
-  constructor(root: object, foreign: readonly object[]) {
+  /** `foreign`: objects that the graph refers to and that are no part of it; `without`: classes whose objects have no state here. */
+  constructor(
+    root: object,
+    foreign: readonly object[],
+    private readonly without: readonly string[],
+  ) {
     for (const object of foreign) this.fixed.set(object, this.fixed.size);
     this.discover(root);
   }
 
-  /** Numbers, one for each object of the graph: equal numbers, equal state of that object. */
+  /** Which of the numbers that save() gives tell only what is gathered towards a quorum. */
+  get gathers(): boolean[] {
+    return this.parts.map((part) => part.gathers);
+  }
+
+  /** Numbers, one for each part of the graph: equal numbers, equal state of that part. */
   save(): number[] {
     return this.parts.map((part) => {
       const text = this.text(part);
@@ -61,16 +72,24 @@ export class ObjectState {
     }
     if (isInstance) {
       const name = object.constructor.name;
-      const left = ignored[name] ?? [];
+      const apart = gathered[name] ?? [];
+      const left = [...(ignored[name] ?? []), ...apart];
       const fields = changing[name] ?? Object.keys(object).filter((field) => !left.includes(field));
-      this.parts.push({ object: object as Fields, fields, pinned: pinned[name] ?? {}, known: new Map(), saved: [] });
+      const add = (some: readonly string[], gathers: boolean): void => {
+        this.parts.push({ object: object as Fields, fields: some, pinned: pinned[name] ?? {}, gathers, known: new Map(), saved: [] });
+      };
+      if (!this.without.includes(name)) add(fields, false);
+      if (apart.length > 0) add(apart, true);
     }
     for (const child of children) if (isObject(child)) this.discover(child);
   }
 
   private copyFields(part: Part): Saved {
     const copies = new Map<object, unknown>();
-    return part.fields.map((field) => [field, field in part.pinned ? part.pinned[field] : this.copy(part.object[field], field, copies)]);
+    return part.fields.map((field) => {
+      const value = field in part.pinned ? part.pinned[field] : part.object[field];
+      return [field, this.copy(value, field, copies)];
+    });
   }
 
   private copy(value: unknown, field: string, copies: Map<object, unknown>): unknown {
@@ -94,58 +113,46 @@ export class ObjectState {
     if (value instanceof Set) return new Set(value);
     const object = Object.create(Object.getPrototypeOf(value)) as Fields;
     copies.set(value, object);
-    for (const [key, element] of Object.entries(value)) {
-      object[key] = key in pinnedAnywhere ? pinnedAnywhere[key] : this.copy(element, key, copies);
-    }
+    for (const key in value) object[key] = key in pinnedAnywhere ? pinnedAnywhere[key] : this.copy((value as Fields)[key], key, copies);
     return object;
   }
 
   private text(part: Part): string {
-    const out: string[] = [];
     const seen = new Map<object, number>();
-    for (const field of part.fields) {
-      if (!(field in part.pinned)) this.write(part.object[field], field, out, seen);
-      out.push(";");
-    }
-    return out.join("");
+    let text = "";
+    for (const field of part.fields) text += field in part.pinned ? ";" : `${this.write(part.object[field], field, seen)};`;
+    return text;
   }
 
-  private write(value: unknown, field: string, out: string[], seen: Map<object, number>): void {
-    if (typeof value === "number") {
-      out.push(String(field.endsWith("Us") ? abstractTime(field, value) : value), ",");
-    } else if (!isObject(value)) {
-      out.push(typeof value === "string" ? `${value.length}"${value}` : String(value), ",");
-    } else if (this.fixed.has(value)) {
-      out.push(`#${this.fixed.get(value)},`);
-    } else if (ArrayBuffer.isView(value)) {
-      const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-      out.push(`${bytes.length}:`, bytes.toString("latin1"));
-    } else if (seen.has(value)) {
-      out.push(`@${seen.get(value)},`);
-    } else {
-      seen.set(value, seen.size);
-      this.writeContent(value, field, out, seen);
+  private write(value: unknown, field: string, seen: Map<object, number>): string {
+    if (typeof value === "number") return field.endsWith("Us") ? `${abstractTime(field, value)}` : `${value}`;
+    if (!isObject(value)) return typeof value === "string" ? `${value.length}"${value}` : String(value);
+    const fixed = this.fixed.get(value);
+    if (fixed !== undefined) return `#${fixed}`;
+    if (value instanceof Uint8Array) {
+      const { buffer, byteOffset, byteLength } = value;
+      return `${byteLength}:${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`;
     }
+    const before = seen.get(value);
+    if (before !== undefined) return `@${before}`;
+    seen.set(value, seen.size);
+    return `{${this.writeContent(value, field, seen)}}`;
   }
 
-  private writeContent(value: object, field: string, out: string[], seen: Map<object, number>): void {
-    out.push("{");
+  private writeContent(value: object, field: string, seen: Map<object, number>): string {
+    let text = "";
     if (Array.isArray(value)) {
-      for (const element of value) this.write(element, field, out, seen);
+      for (const element of value) text += `${this.write(element, field, seen)},`;
     } else if (value instanceof Map) {
-      for (const key of [...value.keys()].sort()) {
-        this.write(key, "", out, seen);
-        this.write(value.get(key), field, out, seen);
-      }
+      for (const key of [...value.keys()].sort()) text += `${String(key)}>${this.write(value.get(key), field, seen)},`;
     } else if (value instanceof Set) {
-      for (const key of [...value].sort()) this.write(key, "", out, seen);
+      text = [...value].sort().join();
     } else {
-      for (const [key, element] of Object.entries(value)) {
-        out.push(key, "=");
-        if (!(key in pinnedAnywhere)) this.write(element, key, out, seen);
+      for (const key in value) {
+        text += key in pinnedAnywhere ? `${key},` : `${key}=${this.write((value as Fields)[key], key, seen)},`;
       }
     }
-    out.push("}");
+    return text;
   }
 }
 

@@ -49,7 +49,7 @@ export function abstractTime(field: string, value: number): number {
 
 /** Counters of tries, caches, texts for operators: by class and field, with the value they are kept at. */
 export const pinned: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  Views: { failedViews: 0, lastReason: "" },
+  Views: { failedViews: 0, lastReason: "", givenUp: new Map() },
   Reconciliation: { resends: 0, leaderHasIt: false },
   Sync: { mark: 0 },
   SyncLeader: { syncedTo: 0, uncoveredUs: NowUs, probeUs: NowUs },
@@ -65,6 +65,19 @@ export const ignored: Readonly<Record<string, readonly string[]>> = {
   Complaints: ["buckets", "refillUs"],
   ModePolicy: ["configured", "superquorum", "tuning", "reconciled", "samples", "counters"],
 };
+
+/**
+ * Knowledge that only adds up towards a quorum, in classes and groups of fields. Whoever has more of it can do all that it could have done
+ * with less: the explorer lets it be had at once.
+ */
+export const gathered: Readonly<Record<string, readonly string[]>> = {
+  SyncLeader: ["matched"],
+  Announcer: ["inView", "resendUs"],
+  Reconciliation: ["heard"],
+};
+
+/** In a group that has no LEADER views these have no part. */
+export const ofLeaderViews = ["ModePolicy", "LeaderView"];
 
 /** Of these classes nothing but the fields named here changes. */
 export const changing: Readonly<Record<string, readonly string[]>> = {

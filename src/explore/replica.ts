@@ -9,7 +9,7 @@ import { ReplicaDataPlane } from "../data/replica-data-plane.js";
 import { newStatusWords } from "../data/replica-host.js";
 import { RecordedMachine } from "./machine.js";
 import { ObjectState } from "./object-state.js";
-import { LateUs, NowUs, SoonUs } from "./pacing.js";
+import { LateUs, NowUs, ofLeaderViews, SoonUs } from "./pacing.js";
 
 export interface ExploredGroup {
   binding: NativeBinding;
@@ -150,7 +150,7 @@ export class ExploredReplica {
       },
     });
     this.control = new ControlPlane({ replica: id, n, timing, mode, guardsOff, bootId: new Uint8Array(16) }, this.data);
-    this.objects = new ObjectState(this.control, [this.data]);
+    this.objects = new ObjectState(this.control, [this.data], mode === "speculative" ? ofLeaderViews : []);
     this.blank = this.save();
   }
 
@@ -172,6 +172,12 @@ export class ExploredReplica {
       this.failures.push(error instanceof Error ? error.message : String(error));
     }
     return this.outcome();
+  }
+
+  /** Whether all that `after` has and `before` has not is gathered towards a quorum that is not there yet. */
+  hasGathered(before: ReplicaState, after: ReplicaState): boolean {
+    if (before.native !== after.native || before.machine !== after.machine) return false;
+    return this.objects.gathers.every((gathers, i) => gathers || before.control[i] === after.control[i]);
   }
 
   /** The summary hash at `seqno` of the state that was stepped to last, in hexadecimal. */

@@ -30,9 +30,11 @@ export interface Move extends Effect {
 
 interface Expansion {
   readonly moves: readonly Move[];
-  /** What leaves the replica as it is. */
+  /** What happens at once, as it takes no possibility away. */
   readonly idle: Effect;
   readonly idleEvents: readonly number[];
+  /** The state after that. */
+  readonly settled: number;
 }
 
 const Shift = 2 ** 26;
@@ -177,7 +179,9 @@ export class World {
       changed = false;
       for (let r = 0; r < this.n; r++) {
         const expansion = this.expand(r, state[r]!, state[this.n + r]!);
-        if (!this.add(state, expansion.idle)) continue;
+        const moved = expansion.settled !== state[r];
+        state[r] = expansion.settled;
+        if (!this.add(state, expansion.idle) && !moved) continue;
         changed = true;
         if (idle) for (const event of expansion.idleEvents) idle(r, event);
       }
@@ -222,19 +226,23 @@ export class World {
     const idleEvents: number[] = [];
     const sent: number[] = [];
     const facts: number[] = [];
+    let settled = local;
     for (const event of [...this.inboxes[replica]!.members(inbox), Event.Soon, Event.Timeout]) {
-      const step = locals.step(local, event);
-      if (step.next === local) {
-        if (step.sent.length + step.facts.length > 0) idleEvents.push(event);
+      const step = locals.step(settled, event);
+      if (step.gathers) {
+        if (step.sent.length + step.facts.length > 0 || step.next !== settled) idleEvents.push(event);
         sent.push(...step.sent);
         facts.push(...step.facts);
+        settled = step.next;
       } else if (locals.states[step.next]!.view <= this.options.views) {
         const effect = this.effect(step.sent, step.facts);
         const key = `${step.next} ${effect.facts} ${effect.inboxes.join()}`;
         if (!moves.has(key)) moves.set(key, { event, next: step.next, ...effect });
       }
     }
-    return { moves: [...moves.values()], idle: this.effect(sent, facts), idleEvents };
+    // What was tried before something was gathered is to be tried once more.
+    if (settled !== local) moves.clear();
+    return { moves: [...moves.values()], idle: this.effect(sent, facts), idleEvents, settled };
   }
 
   private effect(sent: readonly number[], facts: readonly number[]): Effect {

@@ -67,11 +67,13 @@ export class Facts {
       const other = accepted.find((a) => a.request === request && (a.seqno !== seqno || a.hash !== hash));
       if (other) return `the client was given operation ${request} at ${seqno} and at ${other.seqno}, as ${hash} and ${other.hash}`;
       const entry = committed.get(seqno);
-      if (entry !== undefined && entry !== hash) return `the client was given operation ${request} at ${seqno}, where ${entry} is committed`;
+      if (entry !== undefined && entry !== hash)
+        return `the client was given operation ${request} at ${seqno}, where ${entry} is committed`;
       for (const fact of facts) {
         if (fact.kind !== "started" || fact.view <= view || seqno < fact.base) continue;
         const there = fact.hashes[seqno - fact.base];
-        if (there !== hash) return `the client was given operation ${request} at ${seqno} in view ${view}; view ${fact.view} starts without it`;
+        if (there !== hash)
+          return `the client was given operation ${request} at ${seqno} in view ${view}; view ${fact.view} starts without it`;
       }
     }
     return undefined;

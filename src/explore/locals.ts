@@ -7,7 +7,7 @@ import { decodeStartView } from "../control/messages.js";
 import { MessageType, type NativeBinding } from "../data/binding.js";
 import { type Fact, type Facts, HashDigits } from "./facts.js";
 import type { Messages } from "./messages.js";
-import { type ExploredReplica, type Outcome, type ReplicaEvent, type ReplicaState, type Sent } from "./replica.js";
+import type { ExploredReplica, Outcome, ReplicaEvent, ReplicaState, Sent } from "./replica.js";
 
 /** Of an event: the message with this number, or one of these. */
 export const Event = { Soon: -1, Timeout: -2, Crash: -3 } as const;
@@ -95,7 +95,7 @@ export class Locals {
 }
 
 /** What a message shows to the outside, besides its effect on replicas. */
-function factsOf(from: number, { to, type, body }: Sent): Fact[] {
+export function factsOf(from: number, { to, type, body }: Sent): Fact[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   if (to < 0) return type === MessageType.Reply ? votesOf(from, bytes) : [];
   if (type !== MessageType.StartView) return [];

@@ -3,7 +3,7 @@
  * beginning stay the same, only their fields change; what they hold besides (maps, messages, logs under way) is copied. Bytes are never
  * changed in place by the control plane, and are shared.
  */
-import { abstractTime, changing, gathered, ignored, pinned, pinnedAnywhere } from "./pacing.js";
+import { abstractTime, changing, gathered, ignored, kept, pinnedAnywhere } from "./pacing.js";
 
 type Fields = Record<string, unknown>;
 
@@ -13,7 +13,9 @@ export type Saved = readonly (readonly [string, unknown])[];
 interface Part {
   readonly object: Fields;
   readonly fields: readonly string[];
-  readonly pinned: Readonly<Record<string, unknown>>;
+  /** The class, and the first field where it is a part of an object. */
+  readonly name: string;
+  readonly kept: (typeof kept)[string];
   /** Holds what is gathered towards a quorum, and nothing else. */
   readonly gathers: boolean;
   /** What was seen of it, by its text. */
@@ -41,9 +43,13 @@ export class ObjectState {
     return this.parts.map((part) => part.gathers);
   }
 
-  /** Numbers, one for each part of the graph: equal numbers, equal state of that part. */
-  save(): number[] {
+  /**
+   * Numbers, one for each part of the graph: equal numbers, equal state of that part. Parts that are `idle` (by the names of pacing.ts) count
+   * as what they were when they were saved first.
+   */
+  save(idle: readonly string[] = []): number[] {
     return this.parts.map((part) => {
+      if (idle.includes(part.name)) return 0;
       const text = this.text(part);
       let number = part.known.get(text);
       if (number === undefined) {
@@ -76,7 +82,9 @@ export class ObjectState {
       const left = [...(ignored[name] ?? []), ...apart];
       const fields = changing[name] ?? Object.keys(object).filter((field) => !left.includes(field));
       const add = (some: readonly string[], gathers: boolean): void => {
-        this.parts.push({ object: object as Fields, fields: some, pinned: pinned[name] ?? {}, gathers, known: new Map(), saved: [] });
+        const partName = gathers ? `${name}.${some[0]}` : name;
+        const part = { object: object as Fields, fields: some, name: partName, kept: kept[name] ?? {}, gathers };
+        this.parts.push({ ...part, known: new Map(), saved: [] });
       };
       if (!this.without.includes(name)) add(fields, false);
       if (apart.length > 0) add(apart, true);
@@ -86,10 +94,7 @@ export class ObjectState {
 
   private copyFields(part: Part): Saved {
     const copies = new Map<object, unknown>();
-    return part.fields.map((field) => {
-      const value = field in part.pinned ? part.pinned[field] : part.object[field];
-      return [field, this.copy(value, field, copies)];
-    });
+    return part.fields.map((field) => [field, this.copy(valueOf(part, field), field, copies)]);
   }
 
   private copy(value: unknown, field: string, copies: Map<object, unknown>): unknown {
@@ -120,7 +125,7 @@ export class ObjectState {
   private text(part: Part): string {
     const seen = new Map<object, number>();
     let text = "";
-    for (const field of part.fields) text += field in part.pinned ? ";" : `${this.write(part.object[field], field, seen)};`;
+    for (const field of part.fields) text += `${this.write(valueOf(part, field), field, seen)};`;
     return text;
   }
 
@@ -154,6 +159,12 @@ export class ObjectState {
     }
     return text;
   }
+}
+
+function valueOf(part: Part, field: string): unknown {
+  const value = part.object[field];
+  const keep = part.kept[field];
+  return keep ? keep(value, part.object) : value;
 }
 
 function isObject(value: unknown): value is object {

@@ -47,16 +47,26 @@ export function abstractTime(field: string, value: number): number {
   return Number.isFinite(value) ? NowUs : value;
 }
 
-/** Counters of tries, caches, texts for operators: by class and field, with the value they are kept at. */
-export const pinned: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  Views: { failedViews: 0, lastReason: "", givenUp: new Map() },
-  Reconciliation: { resends: 0, leaderHasIt: false },
-  Sync: { mark: 0 },
-  SyncLeader: { syncedTo: 0, uncoveredUs: NowUs, probeUs: NowUs },
-  ViewStarts: { body: undefined, bodyBase: 0 },
-  Recovery: { told: "", queryUs: NowUs },
-  Prefetch: { unanswered: 0 },
-  ModePolicy: { diverged: false },
+/** What a field is kept as, given what it holds and the object that it is of. */
+type Kept = (value: unknown, object: Readonly<Record<string, unknown>>) => unknown;
+
+const always =
+  (kept: unknown): Kept =>
+  () =>
+    kept;
+
+/** Counters of tries, caches, texts for operators, and what no later decision asks for: by class and field. */
+export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
+  // Of these only the next round's leader asks, which is beyond the views that are searched.
+  Views: { failedViews: always(0), lastReason: always(""), givenUp: always(new Map()) },
+  Reconciliation: { resends: always(0), leaderHasIt: always(false) },
+  Sync: { mark: always(0) },
+  SyncLeader: { syncedTo: always(0), uncoveredUs: always(NowUs), probeUs: always(NowUs) },
+  ViewStarts: { body: always(undefined), bodyBase: always(0) },
+  // Once the incarnation is known nobody asks for the answers.
+  Recovery: { told: always(""), queryUs: always(NowUs), answers: (value, { known }) => (known ? new Map() : value) },
+  Prefetch: { unanswered: always(0) },
+  ModePolicy: { diverged: always(false) },
 };
 
 /** Left as they are: constants, what needs checkpoints, complaints or measurement to come to life. */
@@ -86,3 +96,17 @@ export const changing: Readonly<Record<string, readonly string[]>> = {
 
 /** Within other objects: how often the source of an installation was asked. */
 export const pinnedAnywhere: Readonly<Record<string, unknown>> = { unanswered: 0, triedBoth: false };
+
+/** In a view, what an earlier reconciliation left behind; outside of one, what the last view did: both begin anew. By class, or class and field. */
+export const idleInView: readonly string[] = ["Reconciliation", "Reconciliation.heard", "Recovery", "Prefetch"];
+export const idleBetweenViews: readonly string[] = [
+  "Sync",
+  "SyncLeader",
+  "SyncLeader.matched",
+  "SyncFollower",
+  "Announcer",
+  "Announcer.inView",
+  "ViewStarts",
+  "Recovery",
+  "Prefetch",
+];

@@ -3,13 +3,20 @@
  * without a clock. It goes to any state that it was in before, takes one event there, and tells what came of it.
  */
 import { ControlPlane } from "../control/control-plane.js";
-import { MessageType, type NativeBinding, type NativeCaptureFabric, type NativeReplicaEngine, ReplicaStatus } from "../data/binding.js";
+import {
+  Guard,
+  MessageType,
+  type NativeBinding,
+  type NativeCaptureFabric,
+  type NativeReplicaEngine,
+  ReplicaStatus,
+} from "../data/binding.js";
 import { MachineHost } from "../data/machine-host.js";
 import { ReplicaDataPlane } from "../data/replica-data-plane.js";
 import { newStatusWords } from "../data/replica-host.js";
 import { RecordedMachine } from "./machine.js";
 import { ObjectState } from "./object-state.js";
-import { LateUs, NowUs, ofLeaderViews, SoonUs } from "./pacing.js";
+import { idleBetweenViews, idleInView, LateUs, NowUs, ofLeaderViews, SoonUs } from "./pacing.js";
 
 export interface ExploredGroup {
   binding: NativeBinding;
@@ -83,6 +90,8 @@ export class ExploredReplica {
   private readonly natives = new Map<string, number>();
   private readonly nativeBytes: Uint8Array[] = [];
   private readonly blank: ReplicaState;
+  /** Without these rules an earlier reconciliation, or an earlier view, still matters. */
+  private readonly beginsAnew: boolean;
   private failures: string[] = [];
 
   constructor(group: ExploredGroup, id: number) {
@@ -151,6 +160,7 @@ export class ExploredReplica {
     });
     this.control = new ControlPlane({ replica: id, n, timing, mode, guardsOff, bootId: new Uint8Array(16) }, this.data);
     this.objects = new ObjectState(this.control, [this.data], mode === "speculative" ? ofLeaderViews : []);
+    this.beginsAnew = (guardsOff & (Guard.MergeOnce | Guard.InstallOnce | Guard.RecoverySilence)) === 0;
     this.blank = this.save();
   }
 
@@ -165,8 +175,13 @@ export class ExploredReplica {
   /** Goes to `state` and takes the event there. */
   step(state: ReplicaState, event: ReplicaEvent): Outcome {
     this.load(event.kind === "crash" ? this.blank : state);
+    return this.stepOn(event);
+  }
+
+  /** Takes the event where the last one has led. */
+  stepOn(event: ReplicaEvent): Outcome {
     try {
-      this.take(event, state);
+      this.take(event);
       this.engine.flush();
     } catch (error) {
       this.failures.push(error instanceof Error ? error.message : String(error));
@@ -189,7 +204,7 @@ export class ExploredReplica {
     this.engine.close();
   }
 
-  private take(event: ReplicaEvent, { status }: ReplicaState): void {
+  private take(event: ReplicaEvent): void {
     switch (event.kind) {
       case "deliver": {
         const request = event.type === MessageType.Request;
@@ -202,7 +217,7 @@ export class ExploredReplica {
         break;
       case "timeout":
         // Whatever makes a replica leave its view, it leaves it in the same way.
-        if (status === ReplicaStatus.Normal) this.control.reconfigure(NowUs);
+        if (this.data.status === ReplicaStatus.Normal) this.control.reconfigure(NowUs);
         else this.control.onTimer(LateUs);
         break;
       case "crash":
@@ -226,7 +241,9 @@ export class ExploredReplica {
 
   private save(): ReplicaState {
     const { view, status, committed, logEnd: end } = this.data;
-    return { native: this.saveNative(), control: this.objects.save(), machine: this.machine.state, view, status, committed, end };
+    const between = status === ReplicaStatus.Reconciliation;
+    const idle = !this.beginsAnew ? [] : between ? idleBetweenViews : status === ReplicaStatus.Normal ? idleInView : [];
+    return { native: this.saveNative(), control: this.objects.save(idle), machine: this.machine.state, view, status, committed, end };
   }
 
   private saveNative(): number {

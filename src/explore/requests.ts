@@ -1,6 +1,7 @@
 /** The client's messages: its registration, and operations 1, 2, ... of one session, all outstanding at once. */
-import { clientId, sessionBytes } from "./replica.js";
+
 import { NowUs } from "./pacing.js";
+import { clientId, sessionBytes } from "./replica.js";
 
 const BodyBytes = 8;
 const RecordBytes = 40;

@@ -1,6 +1,7 @@
 /** How a state came about, in as few events as will do. */
-import type { StateTable } from "./state-table.js";
+
 import { Event } from "./locals.js";
+import type { StateTable } from "./state-table.js";
 import type { Move, World } from "./world.js";
 
 interface TraceEvent {

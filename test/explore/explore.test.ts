@@ -1,0 +1,62 @@
+/** Small groups searched to the end; and rules that are switched off in a test build, whose absence the search finds. */
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { Guard } from "../../src/data/binding.js";
+import { loadBinding } from "../../src/data/load.js";
+import { type ExploreOptions, explore } from "../../src/explore/explore.js";
+
+const mutations = loadBinding(fileURLToPath(new URL("../../build/Mutations/squall.node", import.meta.url)));
+
+function run(options: Partial<ExploreOptions>) {
+  return explore({
+    binding: mutations,
+    replicas: 3,
+    ops: 1,
+    crashes: 0,
+    views: 1,
+    mode: "speculative",
+    guardsOff: 0,
+    maxStates: 1e7,
+    maxMs: 600_000,
+    ...options,
+  });
+}
+
+describe("with every rule in force, all states are as they should be", () => {
+  it("three replicas, one operation, views 0 and 1", { timeout: 120_000 }, () => {
+    const { exhausted, violations, states, replicaStates } = run({});
+    expect(violations).toEqual([]);
+    expect(exhausted).toBe(true);
+    expect(states).toBeGreaterThan(1_000);
+    expect(replicaStates).toBeGreaterThan(100);
+  });
+
+  it("says so when a bound cut something off", () => {
+    expect(run({ maxStates: 100 }).exhausted).toBe(false);
+    expect(run({ depth: 2 }).exhausted).toBe(false);
+  });
+});
+
+interface Check {
+  guard: keyof typeof Guard;
+  options: Partial<ExploreOptions>;
+  /** Part of what is wrong. */
+  what: RegExp;
+}
+
+const checks: Check[] = [
+  { guard: "SessionDedupe", options: { views: 0 }, what: /executed twice/ },
+  { guard: "FreezeLog", options: {}, what: /./ },
+  { guard: "SuperQuorum", options: {}, what: /starts without it/ },
+  { guard: "CommitHash", options: { ops: 2, views: 0 }, what: /./ },
+];
+
+describe("without a rule, the search finds what it is for", () => {
+  for (const { guard, options, what } of checks) {
+    it(guard, { timeout: 120_000 }, () => {
+      const { violations } = run({ ...options, guardsOff: Guard[guard] });
+      expect(violations[0]?.what).toMatch(what);
+      expect(violations[0]?.trace.length).toBeGreaterThan(0);
+    });
+  }
+});

@@ -1,8 +1,6 @@
 // A replica engine to and from bytes: the explorer goes back to states it has seen. Not part of it: what only paces or measures (the order
-// of arrival, rates of forwarded requests), counters, second copies of a request that waits for the end of a reconciliation (the first decides
-// its place), and the streams of the channels, which outlive it.
-#include <algorithm>
-
+// of arrival, rates of forwarded requests), counters, the streams of the channels, which outlive it, and requests that wait for the end of a
+// reconciliation: the explorer's network keeps every message, so that they can arrive after it.
 #include "log/state.h"
 #include "protocol/replica.h"
 
@@ -30,20 +28,6 @@ bool Replica::save(std::vector<uint8_t>& out) const {
   w.put(epoch_);
   log_.save(w, (config_.guardsOff & kGuardLastNormalView) != 0);
   sessions_.save(w);
-  std::vector<const Buffered*> waiting;
-  for (const Buffered& b : buffered_) {
-    const bool again = std::any_of(waiting.begin(), waiting.end(), [&](const Buffered* o) { return o->stream == b.stream && o->record == b.record; });
-    if (!again) waiting.push_back(&b);
-  }
-  w.put(static_cast<uint32_t>(waiting.size()));
-  for (const Buffered* one : waiting) {
-    const Buffered& b = *one;
-    w.put(b.stream);
-    w.put(b.generation);
-    w.put(b.sender);
-    w.put(b.tag);
-    w.bytes(b.record);
-  }
   if (mode_ != Mode::Leader) return true;
   w.put(leader_);
   for (const auto& early : early_) w.bytes(early);
@@ -68,17 +52,6 @@ bool Replica::load(Bytes in) {
   if (!r.ok() || !log_.load(r) || !sessions_.load(r)) return false;
   buffered_.clear();
   bufferedBytes_ = 0;
-  for (uint32_t count = r.get<uint32_t>(); count > 0 && r.ok(); count--) {
-    Buffered b{};
-    b.stream = r.get<uint32_t>();
-    b.generation = r.get<uint32_t>();
-    b.sender = r.get<uint64_t>();
-    b.tag = r.get<uint64_t>();
-    const Bytes record = r.bytes();
-    b.record.assign(record.begin(), record.end());
-    bufferedBytes_ += record.size();
-    buffered_.push_back(std::move(b));
-  }
   leader_ = {};
   for (auto& early : early_) early.clear();
   if (mode_ == Mode::Leader) {

@@ -1,11 +1,9 @@
 /** Sets of small numbers, each kept once and named by a number of its own; 0 is the empty set. */
 
-const Shift = 2 ** 26;
-
 export class IdSets {
   private readonly sets: Uint32Array[] = [new Uint32Array(0)];
   private readonly known = new Map<string, number>([["", 0]]);
-  private readonly unions = new Map<number, number>();
+  private readonly unions: Map<number, number>[] = [new Map()];
 
   get count(): number {
     return this.sets.length;
@@ -22,9 +20,9 @@ export class IdSets {
     let set = this.known.get(key);
     if (set === undefined) {
       set = this.sets.length;
-      if (set >= Shift) throw new RangeError("more sets of messages than can be told apart");
       this.known.set(key, set);
       this.sets.push(sorted);
+      this.unions.push(new Map());
     }
     return set;
   }
@@ -32,11 +30,11 @@ export class IdSets {
   union(a: number, b: number): number {
     if (a === b || b === 0) return a;
     if (a === 0) return b;
-    const key = a * Shift + b;
-    let set = this.unions.get(key);
+    const known = this.unions[a]!;
+    let set = known.get(b);
     if (set === undefined) {
       set = this.of([...this.sets[a]!, ...this.sets[b]!]);
-      this.unions.set(key, set);
+      known.set(b, set);
     }
     return set;
   }

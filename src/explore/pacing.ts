@@ -55,13 +55,21 @@ const always =
   () =>
     kept;
 
+/** What replicas are known to share with the leader of a view counts above what is committed only. */
+function unconfirmed(value: unknown, { context }: Readonly<Record<string, unknown>>): number[] {
+  const { data, replica } = context as { data: { committed: number }; replica: number };
+  return (value as number[]).map((seqno, r) => (r === replica ? 0 : Math.max(seqno, data.committed)));
+}
+
 /** Counters of tries, caches, texts for operators, and what no later decision asks for: by class and field. */
 export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   // Of these only the next round's leader asks, which is beyond the views that are searched.
   Views: { failedViews: always(0), lastReason: always(""), givenUp: always(new Map()) },
   Reconciliation: { resends: always(0), leaderHasIt: always(false) },
   Sync: { mark: always(0) },
-  SyncLeader: { syncedTo: always(0), uncoveredUs: always(NowUs), probeUs: always(NowUs) },
+  // A SYNC or COMMIT that is ahead of the log can come again when the log is there.
+  SyncFollower: { awaited: always([]) },
+  SyncLeader: { matched: unconfirmed, syncedTo: always(0), uncoveredUs: always(NowUs), probeUs: always(NowUs) },
   ViewStarts: { body: always(undefined), bodyBase: always(0) },
   // Once the incarnation is known nobody asks for the answers.
   Recovery: { told: always(""), queryUs: always(NowUs), answers: (value, { known }) => (known ? new Map() : value) },

@@ -67,6 +67,7 @@ const lifeId = new Uint8Array(16).fill(7);
 const ClientBit = 0x8000_0000;
 const BatchRows = 16;
 const OperationBytes = 256;
+export const LogEntries = 64;
 
 /** Nothing repeats by itself, and nobody falls silent: the explorer says when. */
 const timing = {
@@ -117,7 +118,7 @@ export class ExploredReplica {
         maxOperationBytes: OperationBytes,
         window: 4,
         maxSessions: 1,
-        logEntries: 64,
+        logEntries: LogEntries,
         logBytes: 1,
         maxClockSkewMs: 1000,
         checkpointEvery: 0,
@@ -145,7 +146,7 @@ export class ExploredReplica {
       engine: this.engine,
       machine: host,
       words,
-      logEntries: 64,
+      logEntries: LogEntries,
       checkpointEvery: 0,
       hashInPlace: true,
       hooks: {

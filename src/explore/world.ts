@@ -8,7 +8,7 @@ import { Facts } from "./facts.js";
 import { IdSets } from "./id-sets.js";
 import { Event, Locals } from "./locals.js";
 import { Messages } from "./messages.js";
-import { clientId, type ExploredGroup, ExploredReplica } from "./replica.js";
+import { clientId, type ExploredGroup, ExploredReplica, LogEntries } from "./replica.js";
 import { requestBody } from "./requests.js";
 
 export interface WorldOptions extends ExploredGroup {
@@ -37,7 +37,6 @@ interface Expansion {
   readonly settled: number;
 }
 
-const Shift = 2 ** 26;
 const SetupRounds = 20;
 
 /** Words of a state: the replicas' states, their inboxes, the facts, the crashes so far. */
@@ -50,8 +49,10 @@ export class World {
   readonly inboxes: IdSets[];
   readonly factSets = new IdSets();
   private readonly replicas: ExploredReplica[];
-  private readonly expansions: Map<number, Expansion>[];
-  private readonly pruned: Map<string, number>[];
+  /** By replica, its state, and its inbox. */
+  private readonly expansions: Map<number, Expansion>[][];
+  /** By replica, what it looks like to messages, and its inbox. */
+  private readonly pruned: Map<number, number>[][];
   private readonly settled = new Map<number, number>();
   private readonly verdicts = new Map<number, string | undefined>();
   private readonly f: number;
@@ -65,8 +66,8 @@ export class World {
     this.replicas = Array.from({ length: n }, (_, id) => new ExploredReplica(options, id));
     this.locals = this.replicas.map((replica, id) => new Locals({ binding, replica, id, messages: this.messages, facts: this.facts }));
     this.inboxes = this.replicas.map(() => new IdSets());
-    this.expansions = this.replicas.map(() => new Map());
-    this.pruned = this.replicas.map(() => new Map());
+    this.expansions = this.replicas.map(() => []);
+    this.pruned = this.replicas.map(() => []);
   }
 
   close(): void {
@@ -201,21 +202,24 @@ export class World {
   private prune(replica: number, state: Uint32Array, inbox: number): number {
     const local = this.locals[replica]!.states[state[replica]!]!;
     if (state[this.words - 1]! < this.options.crashes || local.status === ReplicaStatus.Recovery) return inbox;
-    const key = `${local.view} ${local.committed} ${inbox}`;
-    let kept = this.pruned[replica]!.get(key);
+    const key = local.view * LogEntries + local.committed;
+    this.pruned[replica]![key] ??= new Map();
+    const known = this.pruned[replica]![key]!;
+    let kept = known.get(inbox);
     if (kept === undefined) {
       kept = this.inboxes[replica]!.filter(inbox, (id) => this.messages.matters(id, local.view, local.committed));
-      this.pruned[replica]!.set(key, kept);
+      known.set(inbox, kept);
     }
     return kept;
   }
 
   private expand(replica: number, local: number, inbox: number): Expansion {
-    const key = local * Shift + inbox;
-    let expansion = this.expansions[replica]!.get(key);
+    this.expansions[replica]![local] ??= new Map();
+    const known = this.expansions[replica]![local]!;
+    let expansion = known.get(inbox);
     if (!expansion) {
       expansion = this.makeExpansion(replica, local, inbox);
-      this.expansions[replica]!.set(key, expansion);
+      known.set(inbox, expansion);
     }
     return expansion;
   }

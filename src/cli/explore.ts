@@ -50,7 +50,7 @@ function search({ json, states: maxStates, seconds, without, mode: name, replica
   if (guardsOff !== 0 && !binding.mutations) {
     throw new SquallError(
       "INVALID_OPTION",
-      "--without needs a test build: `npm run build:native -- --mutations`, and SQUALL_BINDING naming it.",
+      "--without needs a test build: `npm run build:mutations` in the repository, then SQUALL_BINDING=build/Mutations/squall.node.",
     );
   }
   const bounds = { maxStates, maxMs: seconds * 1000, ...(depth === undefined ? {} : { depth }) };

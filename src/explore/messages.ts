@@ -1,6 +1,6 @@
 /** Every message that was ever sent, once. The network is the set of them: any may arrive at any time, any number of times, or never. */
-import { MessageType } from "../data/binding.js";
-import { clientId } from "./replica.js";
+import { MessageType, ReplicaStatus } from "../data/binding.js";
+import { clientId, type ReplicaState } from "./replica.js";
 
 export interface Message {
   /** A replica, or the client's id. */
@@ -48,9 +48,15 @@ export class Messages {
     return id;
   }
 
-  /** Whether a replica in this view, which keeps its memory from now on, may still be changed by the message. */
-  matters(id: number, view: number, committed: number): boolean {
+  /**
+   * Whether a replica in this state may still be changed by the message, now or later. `lasting`: nobody loses memory any more, and comes back
+   * to a view that it was past.
+   */
+  matters(id: number, { view, committed, status, asking }: ReplicaState, lasting: boolean): boolean {
     const { type, body } = this.messages[id]!;
+    // Each process asks by a name of its own, which the answer repeats first.
+    if (type === MessageType.RecoveryAnswer) return body[0] === asking;
+    if (!lasting || status === ReplicaStatus.Recovery) return true;
     if (type === MessageType.Commit) return word(body, 8) > committed;
     return !ofOneView.has(type) || word(body, 0) >= view;
   }

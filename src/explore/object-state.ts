@@ -94,7 +94,7 @@ export class ObjectState {
 
   private copyFields(part: Part): Saved {
     const copies = new Map<object, unknown>();
-    return part.fields.map((field) => [field, this.copy(valueOf(part, field), field, copies)]);
+    return part.fields.map((field) => [field, this.copy(keptValue(part, field), field, copies)]);
   }
 
   private copy(value: unknown, field: string, copies: Map<object, unknown>): unknown {
@@ -125,7 +125,7 @@ export class ObjectState {
   private text(part: Part): string {
     const seen = new Map<object, number>();
     let text = "";
-    for (const field of part.fields) text += `${this.write(valueOf(part, field), field, seen)};`;
+    for (const field of part.fields) text += `${this.write(keptValue(part, field), field, seen)};`;
     return text;
   }
 
@@ -161,7 +161,7 @@ export class ObjectState {
   }
 }
 
-function valueOf(part: Part, field: string): unknown {
+function keptValue(part: Part, field: string): unknown {
   const value = part.object[field];
   const keep = part.kept[field];
   return keep ? keep(value, part.object) : value;

@@ -61,6 +61,13 @@ function unconfirmed(value: unknown, { context }: Readonly<Record<string, unknow
   return (value as number[]).map((seqno, r) => (r === replica ? 0 : Math.max(seqno, data.committed)));
 }
 
+/** What a recovering replica takes from the answers, until it knows its incarnation. */
+function namesAndIncarnations(value: unknown, { known }: Readonly<Record<string, unknown>>): unknown {
+  if (known) return new Map();
+  const answers = value as Map<number, { lifeId: Uint8Array; incarnation: number }>;
+  return new Map([...answers].map(([replica, { lifeId, incarnation }]) => [replica, { lifeId, incarnation }]));
+}
+
 /** Counters of tries, caches, texts for operators, and what no later decision asks for: by class and field. */
 export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   // Of these only the next round's leader asks, which is beyond the views that are searched.
@@ -72,8 +79,9 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   SyncLeader: { matched: unconfirmed, syncedTo: always(0), uncoveredUs: always(NowUs), probeUs: always(NowUs) },
   ViewStarts: { body: always(undefined), bodyBase: always(0) },
   // Once the incarnation is known nobody asks for the answers.
-  Recovery: { told: always(""), queryUs: always(NowUs), answers: (value, { known }) => (known ? new Map() : value) },
-  Prefetch: { unanswered: always(0) },
+  Recovery: { told: always(""), queryUs: always(NowUs), answers: namesAndIncarnations },
+  // A group whose logs are short has nothing to fetch ahead of the START-VIEW: that somebody answered is all that counts.
+  Prefetch: { unanswered: always(0), source: always(-1), answer: (value) => value && { committed: 0, view: 0 } },
   ModePolicy: { diverged: always(false) },
 };
 

@@ -50,6 +50,8 @@ export interface ReplicaState {
   readonly status: number;
   readonly committed: number;
   readonly end: number;
+  /** The process, from 0, that is still asking which incarnation of this replica it is; -1: it knows. */
+  readonly asking: number;
 }
 
 export interface Outcome {
@@ -222,16 +224,14 @@ export class ExploredReplica {
         else this.control.onTimer(LateUs);
         break;
       case "crash":
-        this.bootId().fill(event.process);
+        this.context.bootId = new Uint8Array(16).fill(event.process);
         break;
     }
   }
 
-  /** A process's name for itself, the only thing that a blank replica brings along. */
-  private bootId(): Uint8Array {
-    const context = (this.control as unknown as { context: { bootId: Uint8Array } }).context;
-    context.bootId = new Uint8Array(16);
-    return context.bootId;
+  /** A process's name for itself is the only thing that a blank replica brings along. */
+  private get context(): { bootId: Uint8Array } {
+    return (this.control as unknown as { context: { bootId: Uint8Array } }).context;
   }
 
   private outcome(): Outcome {
@@ -242,9 +242,19 @@ export class ExploredReplica {
 
   private save(): ReplicaState {
     const { view, status, committed, logEnd: end } = this.data;
+    const asking = this.control.snapshot.recovery?.code === "asking" ? this.context.bootId[0]! : -1;
     const between = status === ReplicaStatus.Reconciliation;
     const idle = !this.beginsAnew ? [] : between ? idleBetweenViews : status === ReplicaStatus.Normal ? idleInView : [];
-    return { native: this.saveNative(), control: this.objects.save(idle), machine: this.machine.state, view, status, committed, end };
+    return {
+      native: this.saveNative(),
+      control: this.objects.save(idle),
+      machine: this.machine.state,
+      view,
+      status,
+      committed,
+      end,
+      asking,
+    };
   }
 
   private saveNative(): number {

@@ -38,6 +38,7 @@ interface Expansion {
 }
 
 const SetupRounds = 20;
+const MaxProcesses = 16;
 
 /** Words of a state: the replicas' states, their inboxes, the facts, the crashes so far. */
 export class World {
@@ -52,7 +53,7 @@ export class World {
   /** By replica, its state, and its inbox. */
   private readonly expansions: Map<number, Expansion>[][];
   /** By replica, what it looks like to messages, and its inbox. */
-  private readonly pruned: Map<number, number>[][];
+  private readonly pruned: Map<number, Map<number, number>>[];
   private readonly settled = new Map<number, number>();
   private readonly verdicts = new Map<number, string | undefined>();
   private readonly f: number;
@@ -67,7 +68,7 @@ export class World {
     this.locals = this.replicas.map((replica, id) => new Locals({ binding, replica, id, messages: this.messages, facts: this.facts }));
     this.inboxes = this.replicas.map(() => new IdSets());
     this.expansions = this.replicas.map(() => []);
-    this.pruned = this.replicas.map(() => []);
+    this.pruned = this.replicas.map(() => new Map());
   }
 
   close(): void {
@@ -198,16 +199,20 @@ export class World {
     return settled;
   }
 
-  /** Only where nobody can lose memory any more, and come back to a view that it was past. */
   private prune(replica: number, state: Uint32Array, inbox: number): number {
     const local = this.locals[replica]!.states[state[replica]!]!;
-    if (state[this.words - 1]! < this.options.crashes || local.status === ReplicaStatus.Recovery) return inbox;
-    const key = local.view * LogEntries + local.committed;
-    this.pruned[replica]![key] ??= new Map();
-    const known = this.pruned[replica]![key]!;
+    const lasting = state[this.words - 1]! >= this.options.crashes;
+    const { view, committed, status, asking } = local;
+    // Everything that Messages.matters looks at.
+    const key = (((view * LogEntries + committed) * 4 + status) * MaxProcesses + asking + 1) * 2 + (lasting ? 1 : 0);
+    let known = this.pruned[replica]!.get(key);
+    if (!known) {
+      known = new Map();
+      this.pruned[replica]!.set(key, known);
+    }
     let kept = known.get(inbox);
     if (kept === undefined) {
-      kept = this.inboxes[replica]!.filter(inbox, (id) => this.messages.matters(id, local.view, local.committed));
+      kept = this.inboxes[replica]!.filter(inbox, (id) => this.messages.matters(id, local, lasting));
       known.set(inbox, kept);
     }
     return kept;

@@ -46,9 +46,10 @@ interface Check {
 
 const checks: Check[] = [
   { guard: "SessionDedupe", options: { views: 0 }, what: /executed twice/ },
-  { guard: "FreezeLog", options: {}, what: /./ },
-  { guard: "SuperQuorum", options: {}, what: /starts without it/ },
-  { guard: "CommitHash", options: { ops: 2, views: 0 }, what: /./ },
+  { guard: "SuperQuorum", options: { ops: 2 }, what: /was given operation 1 at 2 in view 0; view 1 starts without it/ },
+  { guard: "CommitHash", options: { ops: 2 }, what: /was given operation 1 at 2 in view 0; view 1 starts without it/ },
+  { guard: "InstallOnce", options: {}, what: /view 1 starts with 1 entries, but 2 are committed/ },
+  { guard: "MergeOnce", options: {}, what: /entered view 1 with another log/ },
 ];
 
 describe("without a rule, the search finds what it is for", () => {

@@ -10,8 +10,8 @@ export type Fact =
   | { kind: "vote"; from: number; view: number; mode: number; request: number; seqno: number; hash: string; committed: boolean }
   /** The client was given a result, in no view above this one. */
   | ({ kind: "given"; view: number } & Entry)
-  /** A replica committed the entry with this summary hash at `seqno`. */
-  | { kind: "committed"; seqno: number; hash: string }
+  /** A replica committed the entry with this summary hash at `seqno`, where its machine executed the operation; "": none. */
+  | { kind: "committed"; seqno: number; hash: string; operation: string }
   /** View `view` starts with these summary hashes, the first at seqno `base`. */
   | { kind: "started"; view: number; base: number; hashes: string[] }
   | { kind: "failure"; replica: number; message: string };
@@ -23,6 +23,10 @@ interface Entry {
   request: number;
   seqno: number;
   hash: string;
+}
+
+function sameVote(a: Entry & { view: number }, b: Entry & { view: number }): boolean {
+  return a.view === b.view && sameEntry(a, b);
 }
 
 function sameEntry(a: Entry, b: Entry): boolean {
@@ -55,11 +59,16 @@ export class Facts {
     const broken = facts.find((fact) => fact.kind === "failure");
     if (broken?.kind === "failure") return `replica ${broken.replica}: ${broken.message}`;
     const committed = new Map<number, string>();
+    const executed = new Map<number, string>();
     for (const fact of facts) {
       if (fact.kind !== "committed") continue;
-      const before = committed.get(fact.seqno);
-      if (before !== undefined && before !== fact.hash) return `two entries are committed at ${fact.seqno}: ${before} and ${fact.hash}`;
-      committed.set(fact.seqno, fact.hash);
+      const { seqno, hash, operation } = fact;
+      const before = committed.get(seqno);
+      if (before !== undefined && before !== hash) return `two entries are committed at ${seqno}: ${before} and ${hash}`;
+      const other = executed.get(seqno);
+      if (other !== undefined && other !== operation) return `replicas committed ${seqno} and executed "${other}" and "${operation}" there`;
+      committed.set(seqno, hash);
+      executed.set(seqno, operation);
     }
     const accepted = this.accepted(facts);
     for (const one of accepted) {
@@ -70,9 +79,10 @@ export class Facts {
       if (entry !== undefined && entry !== hash)
         return `the client was given operation ${request} at ${seqno}, where ${entry} is committed`;
       for (const fact of facts) {
-        if (fact.kind !== "started" || fact.view <= view || seqno < fact.base) continue;
+        if (fact.kind !== "started" || fact.view < view || seqno < fact.base) continue;
         const there = fact.hashes[seqno - fact.base];
-        if (there !== hash)
+        // Behind the log that its own view starts with, an entry is that view's.
+        if (there !== hash && !(there === undefined && fact.view === view))
           return `the client was given operation ${request} at ${seqno} in view ${view}; view ${fact.view} starts without it`;
       }
     }
@@ -90,6 +100,25 @@ export class Facts {
       given.some((one) => sameEntry(one, fact) && (fact.kind === "vote" ? fact.view >= one.view : fact.view > one.view));
     const left = [...ids].filter((id) => !superfluous(this.facts[id]!));
     return [...left, ...given.map((one) => this.id({ kind: "given", ...one }))];
+  }
+
+  /**
+   * The same without votes that can never be enough, when replica r answers in view `from[r]` and above only; and without the beginnings of
+   * views in or below which the client is given nothing more.
+   */
+  alive(ids: Uint32Array, from: readonly number[]): Uint32Array {
+    if (!this.guard(Guard.MatchView) || !this.guard(Guard.MatchHash) || this.contradiction(ids) !== undefined) return ids;
+    const facts = [...ids].map((id) => this.facts[id]!);
+    const canWin = (fact: Fact & { kind: "vote" }): boolean => {
+      const voters = new Set(facts.flatMap((other) => (other.kind === "vote" && sameVote(other, fact) ? [other.from] : [])));
+      return from.filter((view, r) => view <= fact.view || voters.has(r)).length >= this.quorum;
+    };
+    const votes = new Set([...ids].filter((_, i) => facts[i]!.kind === "vote" && canWin(facts[i] as Fact & { kind: "vote" })));
+    const lowest = Math.min(...from, ...[...votes].map((id) => (this.facts[id] as Fact & { kind: "vote" }).view));
+    return ids.filter((id) => {
+      const fact = this.facts[id]!;
+      return fact.kind === "vote" ? votes.has(id) : fact.kind !== "started" || fact.view >= lowest;
+    });
   }
 
   /** Equal votes that make a result certain in a SPECULATIVE view; in a LEADER view none do but those for committed entries. */

@@ -6,6 +6,7 @@
 import { decodeStartView } from "../control/messages.js";
 import { MessageType, type NativeBinding } from "../data/binding.js";
 import { type Fact, type Facts, HashDigits } from "./facts.js";
+import { operationAt } from "./machine.js";
 import type { Messages } from "./messages.js";
 import type { ExploredReplica, Outcome, ReplicaEvent, ReplicaState, Sent } from "./replica.js";
 
@@ -81,7 +82,8 @@ export class Locals {
     if (!crashed) {
       if (state.committed < from.committed) found.push({ kind: "failure", replica: id, message: "the committed seqno fell" });
       for (let seqno = from.committed + 1; seqno <= state.committed; seqno++) {
-        found.push({ kind: "committed", seqno, hash: replica.hashAt(seqno).slice(0, HashDigits) });
+        const operation = operationAt(state.machine, seqno);
+        found.push({ kind: "committed", seqno, hash: replica.hashAt(seqno).slice(0, HashDigits), operation });
       }
     }
     for (const message of sent) found.push(...factsOf(id, message));

@@ -40,3 +40,9 @@ export class RecordedMachine implements Machine {
     });
   }
 }
+
+/** What a machine in this state executed at `seqno`; "": nothing. */
+export function operationAt(state: string, seqno: number): string {
+  const entry = state.split(" ").find((text) => text.startsWith(`${seqno}:`));
+  return entry === undefined ? "" : entry.slice(entry.indexOf(":") + 1);
+}

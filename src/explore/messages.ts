@@ -12,7 +12,7 @@ export interface Message {
 
 const names = new Map<number, string>(Object.entries(MessageType).map(([name, type]) => [type, name]));
 
-/** Types whose first word is a view, which mean nothing to a replica that has gone on to a later one. */
+/** Types whose first word is a view, which mean nothing to a replica that has gone on to a later one ... */
 const ofOneView = new Set<number>([
   MessageType.Sync,
   MessageType.SyncReply,
@@ -23,10 +23,22 @@ const ofOneView = new Set<number>([
   MessageType.Prepare,
   MessageType.PrepareOk,
 ]);
+/** ... or, of these, has entered it ... */
+const untilEntered = new Set<number>([MessageType.Reconcile, MessageType.StartView, MessageType.FetchReply]);
+/** ... or, of these, has committed what they name. */
+const untilCommitted = new Set<number>([MessageType.SyncReply, MessageType.InView]);
+/** Calls for views, which nobody who is in the last one has an answer to but once. */
+const calls = new Set<number>([MessageType.StartReconciliation, MessageType.StartViewRequest]);
 
 export class Messages {
   private readonly messages: Message[] = [];
   private readonly known = new Map<string, number>();
+
+  /** `simple`: a view is merged and installed once. */
+  constructor(
+    private readonly lastView: number,
+    private readonly simple: boolean,
+  ) {}
 
   get count(): number {
     return this.messages.length;
@@ -49,16 +61,21 @@ export class Messages {
   }
 
   /**
-   * Whether a replica in this state may still be changed by the message, now or later. `lasting`: nobody loses memory any more, and comes back
+   * Whether a replica in this state, which has sent all that it can, may still be changed by the message or answer it, now or later. `lasting`: nobody loses memory any more, and comes back
    * to a view that it was past.
    */
-  matters(id: number, { view, committed, status, asking }: ReplicaState, lasting: boolean): boolean {
+  matters(id: number, { view, committed, end, status, asking }: ReplicaState, lasting: boolean): boolean {
     const { type, body } = this.messages[id]!;
     // Each process asks by a name of its own, which the answer repeats first.
     if (type === MessageType.RecoveryAnswer) return body[0] === asking;
     if (!lasting || status === ReplicaStatus.Recovery) return true;
     if (type === MessageType.Commit) return word(body, 8) > committed;
-    return !ofOneView.has(type) || word(body, 0) >= view;
+    const normal = status === ReplicaStatus.Normal;
+    if (calls.has(type)) return !(normal && view === this.lastView && this.simple);
+    if (!ofOneView.has(type)) return true;
+    if (word(body, 0) !== view || !normal || !this.simple) return word(body, 0) >= view;
+    if (untilCommitted.has(type)) return word(body, 8) > committed;
+    return !untilEntered.has(type) && (type !== MessageType.Sync || word(body, 8) > end);
   }
 
   /** For people. */

@@ -33,6 +33,8 @@ export class ObjectState {
     root: object,
     foreign: readonly object[],
     private readonly without: readonly string[],
+    /** Whether what is heard of others decides nothing but when they are enough. */
+    private readonly onlyCounts: boolean,
   ) {
     for (const object of foreign) this.fixed.set(object, this.fixed.size);
     this.discover(root);
@@ -40,7 +42,7 @@ export class ObjectState {
 
   /** Which of the numbers that save() gives tell only what is gathered towards a quorum. */
   get gathers(): boolean[] {
-    return this.parts.map((part) => part.gathers);
+    return this.parts.map((part) => part.gathers && (this.onlyCounts || part.name !== "Reconciliation.heard"));
   }
 
   /**

@@ -162,7 +162,7 @@ export class ExploredReplica {
       },
     });
     this.control = new ControlPlane({ replica: id, n, timing, mode, guardsOff, bootId: new Uint8Array(16) }, this.data);
-    this.objects = new ObjectState(this.control, [this.data], mode === "speculative" ? ofLeaderViews : []);
+    this.objects = new ObjectState(this.control, [this.data], mode === "speculative" ? ofLeaderViews : [], mode !== "adaptive");
     this.beginsAnew = (guardsOff & (Guard.MergeOnce | Guard.InstallOnce | Guard.RecoverySilence)) === 0;
     this.blank = this.save();
   }

@@ -3,7 +3,7 @@
  * go from there. Two reductions, neither of which hides anything (docs/explore.md): what a replica sends without changing itself is sent
  * at once, and messages that can change nothing any more are forgotten.
  */
-import { MessageType, ReplicaStatus } from "../data/binding.js";
+import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import { Facts } from "./facts.js";
 import { IdSets } from "./id-sets.js";
 import { Event, Locals } from "./locals.js";
@@ -39,12 +39,13 @@ interface Expansion {
 
 const SetupRounds = 20;
 const MaxProcesses = 16;
+const MaxViews = 16;
 
 /** Words of a state: the replicas' states, their inboxes, the facts, the crashes so far. */
 export class World {
   readonly n: number;
   readonly words: number;
-  readonly messages = new Messages();
+  readonly messages: Messages;
   readonly locals: Locals[];
   readonly facts: Facts;
   readonly inboxes: IdSets[];
@@ -54,6 +55,7 @@ export class World {
   private readonly expansions: Map<number, Expansion>[][];
   /** By replica, what it looks like to messages, and its inbox. */
   private readonly pruned: Map<number, Map<number, number>>[];
+  private readonly prunedFacts = new Map<number, Map<number, number>>();
   private readonly settled = new Map<number, number>();
   private readonly verdicts = new Map<number, string | undefined>();
   private readonly f: number;
@@ -64,6 +66,7 @@ export class World {
     this.f = (n - 1) / 2;
     this.words = 2 * n + 2;
     this.facts = new Facts(n, options.guardsOff);
+    this.messages = new Messages(options.views, (options.guardsOff & (Guard.MergeOnce | Guard.InstallOnce)) === 0);
     this.replicas = Array.from({ length: n }, (_, id) => new ExploredReplica(options, id));
     this.locals = this.replicas.map((replica, id) => new Locals({ binding, replica, id, messages: this.messages, facts: this.facts }));
     this.inboxes = this.replicas.map(() => new IdSets());
@@ -157,37 +160,56 @@ export class World {
     return { event, next, inboxes: this.replicas.map(() => 0), facts: 0 };
   }
 
-  private add(state: Uint32Array, effect: Effect): boolean {
-    let changed = false;
+  /** A bit for each replica whose inbox grew. */
+  private add(state: Uint32Array, effect: Effect): number {
+    let grew = 0;
     for (let r = 0; r < this.n; r++) {
       const added = effect.inboxes[r]!;
       if (added === 0) continue;
-      const inbox = this.inboxes[r]!.union(state[this.n + r]!, added);
-      const kept = this.prune(r, state, inbox);
-      changed ||= kept !== state[this.n + r];
-      state[this.n + r] = kept;
+      const before = state[this.n + r]!;
+      const after = this.inboxes[r]!.union(before, added);
+      if (after !== before) grew |= 1 << r;
+      state[this.n + r] = after;
     }
-    if (effect.facts !== 0) {
-      const facts = this.settleFacts(this.factSets.union(state[2 * this.n]!, effect.facts));
-      state[2 * this.n] = facts;
-    }
-    return changed;
+    if (effect.facts !== 0) state[2 * this.n] = this.settleFacts(this.factSets.union(state[2 * this.n]!, effect.facts));
+    return grew;
   }
 
-  /** Everything is sent that can be sent without changing anybody. */
+  /** Everything is sent that can be sent without changing anybody; then what nobody needs any more is forgotten. */
   private settle(state: Uint32Array, idle?: (replica: number, event: number) => void): void {
-    for (let r = 0; r < this.n; r++) state[this.n + r] = this.prune(r, state, state[this.n + r]!);
-    for (let changed = true; changed; ) {
-      changed = false;
-      for (let r = 0; r < this.n; r++) {
-        const expansion = this.expand(r, state[r]!, state[this.n + r]!);
-        const moved = expansion.settled !== state[r];
-        state[r] = expansion.settled;
-        if (!this.add(state, expansion.idle) && !moved) continue;
-        changed = true;
-        if (idle) for (const event of expansion.idleEvents) idle(r, event);
-      }
+    for (let due = 2 ** this.n - 1; due !== 0; ) {
+      const r = 31 - Math.clz32(due);
+      due &= ~(1 << r);
+      const expansion = this.expand(r, state[r]!, state[this.n + r]!);
+      if (expansion.settled !== state[r]) due |= 1 << r;
+      state[r] = expansion.settled;
+      due |= this.add(state, expansion.idle);
+      if (idle) for (const event of expansion.idleEvents) idle(r, event);
     }
+    for (let r = 0; r < this.n; r++) state[this.n + r] = this.prune(r, state, state[this.n + r]!);
+    state[2 * this.n] = this.pruneFacts(state, state[2 * this.n]!);
+  }
+
+  /** Without votes that nobody can complete any more: who is past a view answers in it no more. */
+  private pruneFacts(state: Uint32Array, set: number): number {
+    if (state[this.words - 1]! < this.options.crashes) return set;
+    let key = 0;
+    for (let r = 0; r < this.n; r++) {
+      const { status, view } = this.locals[r]!.states[state[r]!]!;
+      key = key * MaxViews + (status === ReplicaStatus.Recovery ? 0 : view);
+    }
+    let known = this.prunedFacts.get(key);
+    if (!known) {
+      known = new Map();
+      this.prunedFacts.set(key, known);
+    }
+    let kept = known.get(set);
+    if (kept === undefined) {
+      const views = Array.from({ length: this.n }, (_, r) => Math.floor(key / MaxViews ** (this.n - 1 - r)) % MaxViews);
+      kept = this.factSets.of(this.facts.alive(this.factSets.members(set), views));
+      known.set(set, kept);
+    }
+    return kept;
   }
 
   private settleFacts(set: number): number {
@@ -202,9 +224,9 @@ export class World {
   private prune(replica: number, state: Uint32Array, inbox: number): number {
     const local = this.locals[replica]!.states[state[replica]!]!;
     const lasting = state[this.words - 1]! >= this.options.crashes;
-    const { view, committed, status, asking } = local;
+    const { view, committed, end, status, asking } = local;
     // Everything that Messages.matters looks at.
-    const key = (((view * LogEntries + committed) * 4 + status) * MaxProcesses + asking + 1) * 2 + (lasting ? 1 : 0);
+    const key = ((((view * LogEntries + committed) * LogEntries + end) * 4 + status) * MaxProcesses + asking + 1) * 2 + (lasting ? 1 : 0);
     let known = this.pruned[replica]!.get(key);
     if (!known) {
       known = new Map();

@@ -42,6 +42,11 @@ export class Facts {
     private readonly guardsOff: number,
   ) {}
 
+  /** All that became known, in words. */
+  get all(): string[] {
+    return [...this.known.keys()].sort();
+  }
+
   id(fact: Fact): number {
     const key = JSON.stringify(fact);
     let id = this.known.get(key);

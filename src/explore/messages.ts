@@ -40,8 +40,9 @@ export class Messages {
     private readonly simple: boolean,
   ) {}
 
-  get count(): number {
-    return this.messages.length;
+  /** All that were sent, by their content. */
+  get all(): string[] {
+    return [...this.known.keys()].sort();
   }
 
   message(id: number): Message {

@@ -15,6 +15,8 @@ export interface WorldOptions extends ExploredGroup {
   ops: number;
   crashes: number;
   views: number;
+  /** False: without what docs/explore.md lists as reductions of the search, so that a test can compare. Default true. */
+  reduced?: boolean;
 }
 
 /** What an event adds: messages for each replica, by the number of their set, and facts. */
@@ -177,6 +179,7 @@ export class World {
 
   /** Everything is sent that can be sent without changing anybody; then what nobody needs any more is forgotten. */
   private settle(state: Uint32Array, idle?: (replica: number, event: number) => void): void {
+    if (this.options.reduced === false) return;
     for (let due = 2 ** this.n - 1; due !== 0; ) {
       const r = 31 - Math.clz32(due);
       due &= ~(1 << r);
@@ -260,7 +263,7 @@ export class World {
     let settled = local;
     for (const event of [...this.inboxes[replica]!.members(inbox), Event.Soon, Event.Timeout]) {
       const step = locals.step(settled, event);
-      if (step.gathers) {
+      if (step.gathers && this.options.reduced !== false) {
         if (step.sent.length + step.facts.length > 0 || step.next !== settled) idleEvents.push(event);
         sent.push(...step.sent);
         facts.push(...step.facts);

@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { Guard } from "../../src/data/binding.js";
 import { loadBinding } from "../../src/data/load.js";
-import { type ExploreOptions, explore } from "../../src/explore/explore.js";
+import { type ExploreOptions, explore, search } from "../../src/explore/explore.js";
+import { World } from "../../src/explore/world.js";
 
 const mutations = loadBinding(fileURLToPath(new URL("../../build/Mutations/squall.node", import.meta.url)));
 
@@ -34,6 +35,28 @@ describe("with every rule in force, all states are as they should be", () => {
   it("says so when a bound cut something off", () => {
     expect(run({ maxStates: 100 }).exhausted).toBe(false);
     expect(run({ depth: 2 }).exhausted).toBe(false);
+  });
+});
+
+describe("the reductions", () => {
+  const bounds = { maxStates: 1e6, maxMs: 600_000 };
+  const group = { binding: mutations, n: 3, crashes: 0, mode: "speculative", guardsOff: 0 } as const;
+  const all = (options: { ops: number; views: number; reduced: boolean }) => {
+    const world = new World({ ...group, ...options });
+    const { exhausted, states } = search(world, bounds);
+    world.close();
+    // "given" stands for votes, and only the reduced search replaces them.
+    const facts = world.facts.all.filter((fact) => !fact.includes('"given"'));
+    return { exhausted, states, messages: world.messages.all, facts };
+  };
+  it("hide no message that is ever sent and nothing that becomes known", { timeout: 120_000 }, () => {
+    for (const options of [{ ops: 2, views: 0 }]) {
+      const { states, ...reduced } = all({ ...options, reduced: true });
+      const { states: statesOfAll, ...whole } = all({ ...options, reduced: false });
+      expect(statesOfAll).toBeGreaterThan(2 * states);
+      expect(reduced).toEqual(whole);
+      expect(whole.exhausted).toBe(true);
+    }
   });
 });
 

@@ -6,6 +6,7 @@ import { registerBootstrap } from "./bootstrap.js";
 import { registerCheck } from "./check.js";
 import { registerDemo } from "./demo.js";
 import { registerDoctor } from "./doctor.js";
+import { registerExplore } from "./explore.js";
 import { registerInit } from "./init.js";
 import { registerInvoke } from "./invoke.js";
 import { registerKey } from "./key.js";
@@ -37,6 +38,7 @@ export function buildProgram(): Command {
     registerDoctor,
     registerCheck,
     registerSim,
+    registerExplore,
     registerBench,
     registerDemo,
   ]) {

@@ -5,9 +5,9 @@
  *  - one upcall per batch; rows of u32/f64 describe what lies in the arena.
  */
 
-import type { NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
+import type { NativeCaptureFabric, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
-export type { LoopPath, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
+export type { LoopPath, NativeCaptureFabric, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
 /** Columns of the shared status table (Float64, index = value). All are written by the native engine unless noted. */
 export const StatusWord = {
@@ -160,7 +160,7 @@ export const Guard = {
 } as const;
 
 export interface ReplicaEngineOptions {
-  fabric: NativeUdpFabric | NativeLoopHub;
+  fabric: NativeUdpFabric | NativeLoopHub | NativeCaptureFabric;
   /** Under the loop: the port made for this replica. */
   loopPort?: number;
   group: Uint8Array; // 8 bytes
@@ -354,6 +354,9 @@ export interface NativeReplicaEngine {
   setHalted(halted: boolean): void; // false: execution goes on behind `Executed`
   sessionDigest(): Uint8Array;
   flush(): void;
+  /** The explorer: the state as bytes, and back to it; equal bytes are equal states. Throws while a read waits, or once the log was truncated. */
+  save(): Uint8Array;
+  load(state: Uint8Array): void;
   address(): NativeAddress;
   counters(): Record<string, number>; // of the fabric endpoint; receiveBufferBytes: what the system granted
   close(): void;
@@ -482,6 +485,7 @@ export interface NativeBinding {
   readonly path: string;
   UdpFabric: new () => NativeUdpFabric;
   LoopHub: new (seedLo: number, seedHi: number) => NativeLoopHub;
+  CaptureFabric: new () => NativeCaptureFabric;
   ReplicaEngine: new (options: ReplicaEngineOptions, upcalls: ReplicaUpcalls) => NativeReplicaEngine;
   ClientEngine: new (options: ClientEngineOptions, upcalls: ClientUpcalls) => NativeClientEngine;
   ToolEngine: new (options: ToolEngineOptions, onMessage: (type: number, from: number, body: Uint8Array) => void) => NativeToolEngine;

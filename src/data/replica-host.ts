@@ -186,7 +186,7 @@ export class ReplicaHost {
         retired: () => this.#retire(),
       },
     });
-    this.control = this.#newControl();
+    this.control = new ControlPlane(this.#controlConfig(), this.data);
     this.#faults = this.#newFaults();
     this.#observer = new ReplicaObserver(id, this.words, () => this.control.snapshot, this.#onEvent);
     this.#openedUs = this.engine.nowUs();
@@ -313,10 +313,10 @@ export class ReplicaHost {
         this.#faults.onMessage(nowUs, from, body);
         break;
       case MessageType.Reconfigure:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.request(nowUs, body))));
+        this.#answer(stream, this.epochs.request(nowUs, body));
         break;
       case MessageType.NewLife:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.newLife(nowUs, body))));
+        this.#answer(stream, this.epochs.newLife(nowUs, body));
         break;
       case MessageType.NewEpoch:
         if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
@@ -332,8 +332,8 @@ export class ReplicaHost {
     this.#arm();
   }
 
-  #newControl(): ControlPlane {
-    return new ControlPlane(this.#controlConfig(), this.data);
+  #answer(stream: number, answer: object): void {
+    this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(answer)));
   }
 
   #controlConfig(): ControlPlaneConfig {
@@ -361,7 +361,7 @@ export class ReplicaHost {
 
   /** Another epoch, other peers: what knows them begins anew. */
   #onEntered({ epoch, members }: Configuration, replica: number, joins: boolean): void {
-    this.control = this.#newControl();
+    this.control = new ControlPlane(this.#controlConfig(), this.data);
     this.#faults = this.#newFaults();
     this.#takeOver = undefined;
     this.#configDigest = configDigest({ ...this.#cluster, replicas: members.map(({ address }) => ({ ip: "", port: portOf(address) })) });
@@ -458,8 +458,7 @@ export class ReplicaHost {
 
   #onVerified(snapshot: Snapshot, valid: boolean): void {
     if (this.#stopped()) return;
-    if (this.#takeOver) this.#takeOver.onVerified(this.engine.nowUs(), snapshot, valid);
-    else this.control.onVerified(this.engine.nowUs(), snapshot, valid);
+    (this.#takeOver ?? this.control).onVerified(this.engine.nowUs(), snapshot, valid);
     this.engine.flush();
     this.#arm();
   }

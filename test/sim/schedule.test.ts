@@ -46,6 +46,7 @@ function scheduleOf(seed: number, name: string) {
       startUs: START_US,
       chaosUs: CHAOS_US,
       crashes: { kill() {}, restart() {} },
+      changeMembers() {},
     }),
   };
 }

@@ -11,6 +11,7 @@ import { registerInit } from "./init.js";
 import { registerInvoke } from "./invoke.js";
 import { registerKey } from "./key.js";
 import { registerMembers } from "./members.js";
+import { registerRecover } from "./recover.js";
 import { registerRelay } from "./relay.js";
 import { registerReplica } from "./replica.js";
 import { registerSim } from "./sim.js";
@@ -35,6 +36,7 @@ export function buildProgram(): Command {
     registerInvoke,
     registerStatus,
     registerMembers,
+    registerRecover,
     registerDoctor,
     registerCheck,
     registerSim,

@@ -113,6 +113,7 @@ export const MessageType = {
   NewEpoch: 56,
   Reconfigure: 57,
   ReconfigureAnswer: 58,
+  NewLife: 63,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 

@@ -285,8 +285,11 @@ export class ReplicaHost {
         this.#faults.onMessage(nowUs, from, body);
         break;
       case MessageType.Reconfigure:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.request(nowUs, body))));
+      case MessageType.NewLife: {
+        const answer = type === MessageType.NewLife ? this.epochs.newLife(nowUs, body) : this.epochs.request(nowUs, body);
+        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(answer)));
         break;
+      }
       case MessageType.NewEpoch:
         if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
         break;

@@ -13,7 +13,7 @@ import {
 } from "../data/binding.js";
 import { MachineHost } from "../data/machine-host.js";
 import { ReplicaDataPlane } from "../data/replica-data-plane.js";
-import { newStatusWords } from "../data/replica-host.js";
+import { newStatusWords } from "../data/replica-host-options.js";
 import { RecordedMachine } from "./machine.js";
 import { ObjectState } from "./object-state.js";
 import { idleBetweenViews, idleInView, LateUs, NowUs, ofLeaderViews, SoonUs } from "./pacing.js";
@@ -137,6 +137,7 @@ export class ExploredReplica {
         onQuery: () => 0,
         onControl: (type, from, _stream, body) => void this.control.onFrame(NowUs, from, type, body),
         onComplaint: () => {},
+        onAppended: () => {},
         onTick: () => {
           this.data.commitExecuted();
           this.control.onProgress(NowUs);
@@ -157,6 +158,7 @@ export class ExploredReplica {
         onCheckpointRefused: () => {},
         onRestored: () => {},
         onVerified: () => {},
+        onHashed: () => {},
         onEvent: () => {},
         onFail: (message) => this.failures.push(message),
       },

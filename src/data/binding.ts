@@ -326,9 +326,7 @@ export interface NativeReplicaEngine {
   appendRun(run: Uint8Array, hashes?: Uint8Array): number;
   /** DurabilityLevel.Sync: view and log up to `seqno` are on disk; sends what waited for that. Not from within an upcall. */
   setDurable(seqno: number): void;
-  /**
-   * The entries from `from` on, back to back and as many as fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes.
-   */
+  /** The entries from `from` on that fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes. */
   exportRows(from: number, into: Uint8Array, counts: Uint32Array): void;
   /** RECOVERY with a life: appends what was read from disk and executes it, uncommitted. False: malformed, or there is no room. */
   appendLoaded(records: Uint8Array[]): boolean;

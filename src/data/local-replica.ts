@@ -2,7 +2,7 @@
 import type { Cluster, Durability } from "../config-types.js";
 import type { Machine } from "../machine.js";
 import type { ReplicaReport } from "../status.js";
-import { DurabilityLevel, StatusWord } from "./binding.js";
+import { DurabilityLevel, type NativeBinding, StatusWord } from "./binding.js";
 import { openDataDirectory, type StoredReplica } from "./durability/stored-replica.js";
 import type { ReplicaEvent } from "./events.js";
 import { leaseFabric } from "./fabrics.js";
@@ -43,7 +43,7 @@ const levels: Record<Durability, number> = { memory: DurabilityLevel.Memory, asy
 /** Opens the data directory and the replica's sockets; rejects with STORAGE_* and what ReplicaHost throws. */
 export async function openLocalReplica(options: LocalReplicaOptions): Promise<LocalReplica> {
   const binding = loadBinding(options.bindingPath);
-  const stored = await openStored(options);
+  const stored = await openStored(binding, options);
   const lease = leaseFabric(binding);
   let host: ReplicaHost | undefined;
   const close = async (): Promise<void> => {
@@ -92,8 +92,13 @@ export async function openLocalReplica(options: LocalReplicaOptions): Promise<Lo
   };
 }
 
-async function openStored({ cluster, id, directory }: LocalReplicaOptions): Promise<StoredReplica | undefined> {
+async function openStored(binding: NativeBinding, { cluster, id, directory }: LocalReplicaOptions): Promise<StoredReplica | undefined> {
   if (directory === undefined) return undefined;
   const { path, repair, joins } = directory;
-  return openDataDirectory(path, { level: levels[cluster.durability], cluster: cluster.group, id: joins ? undefined : id, repair });
+  return openDataDirectory(binding, path, {
+    level: levels[cluster.durability],
+    cluster: cluster.group,
+    id: joins ? undefined : id,
+    repair,
+  });
 }

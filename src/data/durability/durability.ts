@@ -13,6 +13,8 @@ const ExportBytes = 256 * 1024;
 const RowHeadBytes = 128;
 /** The committed seqno is written again after so many commits: a restart executes more than it knows to be committed as speculative. */
 const CommitHintEntries = 1024;
+/** Nothing was written for so long: the replica is idle. */
+const IdleUs = 1_000_000;
 /** What a slow group commit is remembered by, after each one that follows. */
 const SlownessDecay = 0.98;
 /** Control frames that wait; beyond that they are lost, as on a network, and sent again. */
@@ -77,6 +79,8 @@ export class Durability {
   private written = { key: "", committed: 0 };
   private flushes = 0;
   private slowestUs = 0;
+  /** When the last group commit ended; undefined: there is something behind it. */
+  private unmarkedUs: number | undefined;
   private inFlight: Flush | undefined;
   private held: HeldFrame[] = [];
   /** Storage was given something that no flush covers. */
@@ -174,6 +178,7 @@ export class Durability {
     this.collect();
     if (!this.pending) {
       this.writeCheckpoint();
+      this.mark();
       return;
     }
     this.pending = false;
@@ -211,6 +216,7 @@ export class Durability {
     }
     const { engine, words } = this.options;
     this.slowestUs = Math.max(engine.nowUs() - flush.startedUs, this.slowestUs * SlownessDecay);
+    this.unmarkedUs = engine.nowUs();
     if (flush.generation === this.generation) {
       this.durableGeneration = flush.generation;
       if (this.waits) engine.setDurable(flush.end);
@@ -219,6 +225,15 @@ export class Durability {
     this.release(flush.number);
     this.options.onDurable();
     this.pump();
+  }
+
+  /** With something behind it, damage to the last group commit is told from one that a crash cut off. */
+  private mark(): void {
+    if (this.unmarkedUs === undefined || this.options.engine.nowUs() - this.unmarkedUs < IdleUs) return;
+    this.unmarkedUs = undefined;
+    this.options.storage.mark((error) => {
+      if (error && !this.closed) this.fail(error);
+    });
   }
 
   private release(upTo: number): void {

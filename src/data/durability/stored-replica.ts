@@ -1,9 +1,10 @@
 /** A replica's data directory, opened and read: what the replica was when its process ended. */
 import type { Snapshot } from "../../control/snapshot.js";
 import { SquallError } from "../../errors.js";
-import { DurabilityLevel } from "../binding.js";
+import { DurabilityLevel, type NativeBinding } from "../binding.js";
 import type { Disk } from "../storage/disk.js";
 import { FileDisk } from "../storage/file-disk.js";
+import { type NewestSnapshot, readNewestSnapshot } from "../storage/newest-snapshot.js";
 import { type Recovered, rowsOf } from "../storage/recovered.js";
 import { runSteps, type Steps, step } from "../storage/steps.js";
 import { type OpenedStorage, ReplicaStorage } from "../storage/storage.js";
@@ -45,17 +46,27 @@ export function openStoredReplica(
 }
 
 /** Opens the directory. Rejects with STORAGE_*. */
-export function openDataDirectory(directory: string, options: StoredReplicaOptions): Promise<StoredReplica> {
+export function openDataDirectory(binding: NativeBinding, directory: string, options: StoredReplicaOptions): Promise<StoredReplica> {
   return new Promise((resolve, reject) => {
-    openStoredReplica(new FileDisk(directory), options, (error, stored) => (error === undefined ? resolve(stored) : reject(error)));
+    const disk = new FileDisk(directory, binding.lockFile);
+    openStoredReplica(disk, options, (error, stored) => (error === undefined ? resolve(stored) : reject(error)));
   });
 }
 
-/** The newest snapshot in a data directory that no replica uses; undefined: it has none. Rejects with STORAGE_*. */
-export async function readNewestSnapshot(directory: string, cluster: Uint8Array): Promise<Snapshot | undefined> {
-  const stored = await openDataDirectory(directory, { level: DurabilityLevel.Sync, cluster, id: undefined });
-  await new Promise<void>((resolve, reject) => stored.storage.close((error) => (error === undefined ? resolve() : reject(error))));
-  return stored.snapshot;
+/**
+ * The newest whole snapshot in a data directory that no replica uses, damaged or not, and the id of its cluster in hexadecimal; undefined: it
+ * has none. Rejects with STORAGE_*.
+ */
+export async function readStoredSnapshot(
+  binding: NativeBinding,
+  directory: string,
+): Promise<{ cluster: string; snapshot: Snapshot } | undefined> {
+  const newest = await new Promise<NewestSnapshot | undefined>((resolve, reject) => {
+    const disk = new FileDisk(directory, binding.lockFile);
+    readNewestSnapshot(disk, (error, found) => (error === undefined ? resolve(found) : reject(error)));
+  });
+  const snapshot = newest && decodeSnapshot(newest.seqno, Buffer.concat(newest.chunks));
+  return newest && snapshot && { cluster: newest.cluster, snapshot };
 }
 
 function* opening(disk: Disk, { level, cluster, id, repair, segmentBytes }: StoredReplicaOptions): Steps<StoredReplica> {

@@ -111,6 +111,20 @@ program
     process.exit(await benchReorder({ json, rounds: rounds ?? (quick ? 1 : 5), ...lengths, window }));
   });
 
+program
+  .command("storage")
+  .description("group commit of Squall's storage, of plain files and of embedded stores: throughput and latency")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--quick", "few and short runs: a first impression", false)
+  .option("--rounds <n>", "runs of each engine and batch, by turns", positive)
+  .option("--seconds <s>", "length of each run", positive)
+  .option("--directory <path>", "where to write: on the device in question", "bench-results")
+  .action(async ({ json, quick, rounds, seconds, directory }) => {
+    const { benchStorage } = await import("./storage/storage.js");
+    const lengths = { rounds: rounds ?? (quick ? 1 : 5), secondsPerRun: seconds ?? (quick ? 0.3 : 1) };
+    process.exit(await benchStorage({ json, ...lengths, directory }));
+  });
+
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exit(2);

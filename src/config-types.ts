@@ -15,6 +15,7 @@ export interface Cluster {
   protocol: ClusterProtocol;
   /** Of the protocol "speculative"; without meaning in the others. */
   mode: ClusterMode;
+  durability: Durability;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }
@@ -24,6 +25,12 @@ export type ClusterProtocol = "speculative" | "paxos" | "paxos-batching" | "fast
 
 /** How views order operations; "adaptive" begins speculatively and follows the network. */
 export type ClusterMode = "adaptive" | "speculative" | "leader";
+
+/**
+ * What of a replica outlasts its process: nothing; what the disk happened to have; or whatever anybody was told, because nobody is told before it is on
+ * disk (docs/durability.md).
+ */
+export type Durability = "memory" | "async" | "sync";
 
 export type ResolvedNetwork =
   | { design: "unicast" }

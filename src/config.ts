@@ -53,6 +53,7 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
     sealed: spec.security === "sealed",
     protocol: spec.protocol,
     mode: spec.mode,
+    durability: spec.durability,
     datagramBytes: spec.datagramBytes === "auto" ? (addresses.loopback ? loopbackDatagramBytes : networkDatagramBytes) : spec.datagramBytes,
     limits: spec.limits,
     timing: spec.timing,

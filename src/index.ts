@@ -20,7 +20,7 @@ export {
   writeClientKey,
   writeCluster,
 } from "./config.js";
-export type { Cluster, ClusterLimits, ClusterTiming, ResolvedNetwork } from "./config-types.js";
+export type { Cluster, ClusterLimits, ClusterTiming, Durability, ResolvedNetwork } from "./config-types.js";
 export type { Submission } from "./data/client-host.js";
 export type { InvokeCallback } from "./data/completions.js";
 export type { ReplicaEvent } from "./data/events.js";
@@ -39,6 +39,7 @@ export {
 } from "./members.js";
 export { type PrometheusOptions, prometheusRegistry } from "./metrics/prometheus.js";
 export { createMetricsServer, type MetricsServer, type MetricsServerOptions } from "./metrics/server.js";
+export { type BeginNewLifeOptions, beginNewLife, type NewLifePlan, type PlanNewLifeOptions, planNewLife } from "./new-life.js";
 export { type StatusOptions, type StatusSample, status, type WatchOptions, watchStatus } from "./query-status.js";
 export type { ReplicaRates } from "./rates.js";
 export { createRelay, type Relay } from "./relay.js";

@@ -5,10 +5,10 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { lookUp } from "./config/addresses.js";
 import { type ClusterSource, loadCluster } from "./config.js";
-import type { Cluster } from "./config-types.js";
+import type { Cluster, Durability } from "./config-types.js";
 import type { ReplicaEvent } from "./data/events.js";
-import { openLocalReplica } from "./data/local-replica.js";
-import { newStatusWords } from "./data/replica-host.js";
+import { type DataDirectory, type LocalReplicaOptions, openLocalReplica } from "./data/local-replica.js";
+import { newStatusWords } from "./data/replica-host-options.js";
 import { makeMachine } from "./define-machine.js";
 import { SquallError } from "./errors.js";
 import type { Machine, MachineFactory } from "./machine.js";
@@ -27,6 +27,12 @@ export interface ReplicaOptions {
   machine: string | URL | Machine | MachineFactory;
   /** Where replica and machine run. Default "worker": what the rest of the program does can't stall the group. */
   thread?: "worker" | "main";
+  /** What outlasts the process; default: what the cluster file says. Replicas of one cluster must have it alike. */
+  durability?: Durability;
+  /** Where log, state and snapshots go: needed by durability "async" and "sync". Made if need be. */
+  dataDirectory?: string;
+  /** A damaged data directory is emptied, and the replica recovers from its peers. */
+  repair?: boolean;
   /** Poisons each operation after its upcall, to find machines that keep it. */
   debug?: boolean;
 }
@@ -39,13 +45,14 @@ export interface ReplicaBackend {
   close(): Promise<void>;
 }
 
-const optionNames = ["cluster", "id", "join", "machine", "thread", "debug"];
+const optionNames = ["cluster", "id", "join", "machine", "thread", "debug", "durability", "dataDirectory", "repair"];
+const durabilities = ["memory", "async", "sync"];
 const replicaChannel = channel("squall:replica");
 
 /**
  * Starts a replica. It stays in RECOVERY until the cluster is bootstrapped. Rejects with INVALID_OPTION, UNKNOWN_OPTION,
  * THREAD_MISMATCH, MACHINE_INVALID, MACHINE_LOAD_FAILED, SECRET_MISSING, ADDRESS_IN_USE, ADDRESS_INVALID, NATIVE_MISSING,
- * RUNTIME_UNSUPPORTED, WORKER_FAILED, and with what loadCluster rejects with.
+ * RUNTIME_UNSUPPORTED, WORKER_FAILED, STORAGE_* (docs/durability.md), and with what loadCluster rejects with.
  */
 export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   checkOptions("createReplica", options, optionNames);
@@ -55,7 +62,9 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   }
   if (typeof debug !== "boolean") throw new SquallError("INVALID_OPTION", `debug must be true or false; it is ${describeValue(debug)}.`);
   const machine = checkThread(thread, options.machine);
-  const whole = await loadCluster(options.cluster, { role: "replica" });
+  const loaded = await loadCluster(options.cluster, { role: "replica" });
+  const whole = { ...loaded, durability: options.durability ?? loaded.durability };
+  const directory = checkDataDirectory(whole.durability, options);
   // Until it is a member it knows nobody but itself; the members will find it.
   const cluster =
     options.join === undefined ? whole : { ...whole, replicas: [{ ip: await lookUp(options.join.ip), port: options.join.port }] };
@@ -75,8 +84,8 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   };
   const backend =
     "url" in machine
-      ? await openWorkerReplica({ cluster, id, machineUrl: machine.url, debug, words, bindingPath: undefined }, onEvent)
-      : openMainReplica(cluster, id, machine.machine, debug, words, onEvent);
+      ? await openWorkerReplica({ cluster, id, machineUrl: machine.url, debug, words, directory, bindingPath: undefined }, onEvent)
+      : await openMainReplica({ cluster, id, machine: machine.machine, debug, words, directory, bindingPath: undefined, onEvent });
   return new Replica(id, cluster, words, emitter, backend);
 }
 
@@ -146,7 +155,7 @@ export class Replica {
     return this;
   }
 
-  /** Stops the replica and frees its port. Its memory is gone: started again, it recovers from the others. Idempotent. */
+  /** Stops the replica and frees its port. Started again, it recovers from the others, or goes on from its data directory. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#backend.close();
     return this.#closing;
@@ -162,21 +171,38 @@ export class Replica {
   }
 }
 
-function openMainReplica(
-  cluster: Cluster,
-  id: number,
-  machine: Machine,
-  debug: boolean,
-  words: Float64Array,
-  onEvent: (event: ReplicaEvent) => void,
-): ReplicaBackend {
-  const local = openLocalReplica({ cluster, id, machine, debug, words, bindingPath: undefined, onEvent });
+async function openMainReplica(options: LocalReplicaOptions): Promise<ReplicaBackend> {
+  const local = await openLocalReplica(options);
   return {
     address: local.address(),
     report: async () => local.report(),
     digest: () => local.digest(),
-    close: async () => local.close(),
+    close: () => local.close(),
   };
+}
+
+function checkDataDirectory(
+  durability: Durability,
+  { dataDirectory, repair = false, durability: asked, join }: ReplicaOptions,
+): DataDirectory | undefined {
+  if (!durabilities.includes(durability)) {
+    throw new SquallError("INVALID_OPTION", `durability must be "memory", "async" or "sync"; it is ${describeValue(asked)}.`);
+  }
+  if (typeof repair !== "boolean") throw new SquallError("INVALID_OPTION", `repair must be true or false; it is ${describeValue(repair)}.`);
+  if (dataDirectory !== undefined && (typeof dataDirectory !== "string" || dataDirectory === "")) {
+    throw new SquallError("INVALID_OPTION", `dataDirectory must be the path of a directory; it is ${describeValue(dataDirectory)}.`);
+  }
+  if (durability === "memory") {
+    if (dataDirectory === undefined && !repair) return undefined;
+    throw new SquallError(
+      "INVALID_OPTION",
+      'A data directory is of no use with durability "memory": set "durability" in the cluster file to "async" or "sync", or leave dataDirectory and repair out.',
+    );
+  }
+  if (dataDirectory === undefined) {
+    throw new SquallError("INVALID_OPTION", `Durability "${durability}" needs dataDirectory (--data): where state, log and snapshots go.`);
+  }
+  return { path: resolve(dataDirectory), repair, joins: join !== undefined };
 }
 
 function checkThread(thread: "worker" | "main", machine: unknown): { url: string } | { machine: Machine } {

@@ -1,4 +1,5 @@
 /** What a replica says about itself, and how to ask all replicas of a cluster for it. */
+import type { Durability } from "./config-types.js";
 import { dropReasons, StatusWord } from "./data/binding.js";
 import type { ErrorCode } from "./errors.js";
 
@@ -10,6 +11,8 @@ export type ModeName = (typeof modeNames)[number];
 /** The monotone words of a replica, read without asking it. Seqnos count log entries from 1. */
 export interface ReplicaProgress {
   view: number;
+  /** The last view in which the replica was NORMAL. */
+  lastNormalView: number;
   status: StatusName;
   mode: ModeName;
   /** The log's end: entries up to here are speculative at least. */
@@ -22,6 +25,10 @@ export interface ReplicaProgress {
   checkpoint: number;
   /** How often this replica began to live: rises with each start that lost its memory. */
   incarnation: number;
+  /** The log is on disk up to here; without a data directory 0. */
+  durable: number;
+  /** A write to the data directory has failed: nothing goes there any more. */
+  storageFailed: boolean;
   /** True while the machine has failed and execution stands still at `executed`. */
   halted: boolean;
   counters: ReplicaCounters;
@@ -92,6 +99,9 @@ export interface ReplicaReport extends ReplicaProgress {
   failure?: { code: ErrorCode; seqno: number; upcall: string; message: string };
   /** Why the replica stopped for good. */
   broken?: string;
+  durability: Durability;
+  /** Why nothing goes to disk any more; under "sync" the replica acknowledges nothing then. */
+  storageFailure?: { code: ErrorCode; message: string };
   /** Counters of the network endpoint; `receiveBufferBytes` is what the system granted (Linux: twice what can be used). */
   network: Record<string, number>;
 }
@@ -106,6 +116,7 @@ export function readProgress(words: Float64Array): ReplicaProgress {
   });
   return {
     view: at(StatusWord.View),
+    lastNormalView: at(StatusWord.LastNormalView),
     status: statusNames[at(StatusWord.Status)] ?? "closed",
     mode: modeNames[at(StatusWord.Mode)] ?? "speculative",
     speculative: at(StatusWord.LogEnd),
@@ -114,6 +125,8 @@ export function readProgress(words: Float64Array): ReplicaProgress {
     logBase: at(StatusWord.LogBase),
     checkpoint: at(StatusWord.Checkpoint),
     incarnation: at(StatusWord.Incarnation),
+    durable: at(StatusWord.Durable),
+    storageFailed: at(StatusWord.StorageFailed) === 1,
     halted: at(StatusWord.Halted) === 1,
     counters: {
       logBytes: at(StatusWord.LogBytes),
@@ -138,4 +151,22 @@ export function readProgress(words: Float64Array): ReplicaProgress {
       dropped,
     },
   };
+}
+
+/**
+ * Why the group stands still for want of replicas, and what to do; undefined as long as a majority has its memory. `reports`: by index,
+ * undefined for those that did not answer.
+ */
+export function standstill(reports: readonly (ReplicaReport | undefined)[]): string | undefined {
+  const n = reports.length;
+  const known = reports.filter((report) => report !== undefined);
+  const remembering = known.filter(({ status }) => status === "normal" || status === "reconciliation").length;
+  // Without anybody who lives there is no group yet; where all answer that take part, one can be dead.
+  if (remembering === 0 || 2 * remembering > n) return undefined;
+  const lost = known.filter(({ status, joining }) => status === "recovery" && !joining).length;
+  const silent = n - known.length;
+  const advice = "if the memory of more replicas is lost for good, begin a new life with what is left: `squall recover`";
+  return 2 * lost > n
+    ? `${lost} of ${n} replicas have lost their memory, more than the group withstands: it does not go on by itself; \`squall recover\` begins a new life with what is left`
+    : `only ${remembering} of ${n} replicas have their memory (${lost} recover, ${silent} do not answer): the group waits for a majority; ${advice}`;
 }

@@ -117,9 +117,13 @@ export async function benchProtocol(options: CommitOptions & { protocol: string 
   const side = await sideBySide(floor, group, options, progress, protocol);
   group.stop();
   progress.stop();
-  print(`${protocol}, one client process, three replica processes; the floor takes ${twoRoundTrips ? "two round trips" : "one round trip"}`, side);
+  print(
+    `${protocol}, one client process, three replica processes; the floor takes ${twoRoundTrips ? "two round trips" : "one round trip"}`,
+    side,
+  );
   for (const what of group.wrong.slice(0, 10)) console.log(`WRONG: ${what}`);
-  if (options.json) console.log(JSON.stringify({ protocol, ...side, digestsAgree: group.last?.digestsAgree === true, wrong: group.wrong.length }));
+  if (options.json)
+    console.log(JSON.stringify({ protocol, ...side, digestsAgree: group.last?.digestsAgree === true, wrong: group.wrong.length }));
   return group.wrong.length === 0 ? 0 : 1;
 }
 

@@ -81,6 +81,7 @@ function loopCluster(logEntries: number): Cluster {
     datagramBytes: 32768,
     protocol: "speculative",
     mode: "speculative",
+    durability: "memory",
     limits: {
       operationBytes: 1 << 16,
       window: 64,

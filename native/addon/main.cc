@@ -59,6 +59,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #endif
   exports.Set("UdpFabric", defineUdpFabric(env));
   exports.Set("LoopHub", defineLoopHub(env));
+  exports.Set("CaptureFabric", defineCaptureFabric(env));
   exports.Set("ReplicaEngine", defineReplicaEngine(env));
   exports.Set("ClientEngine", defineClientEngine(env));
   exports.Set("ToolEngine", defineToolEngine(env));
@@ -67,6 +68,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("summaryHash", Napi::Function::New(env, summaryHash));
   exports.Set("clientKey", Napi::Function::New(env, clientKey));
   exports.Set("micro", Napi::Function::New(env, micro));
+  exports.Set("lockFile", Napi::Function::New(env, lockFile));
   return exports;
 }
 

@@ -44,6 +44,8 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     const auto mode = static_cast<uint32_t>(o.number("mode", 0));
     if (mode >= kModes) o.wrong("mode");
     c.firstMode = static_cast<Mode>(mode);
+    const double durability = o.number("durability", 0);
+    c.durability = durability == 2 ? protocol::Durability::Sync : durability == 1 ? protocol::Durability::Async : protocol::Durability::Memory;
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
     protocol::ReplicaRegion r;
     size_t bytes = 0;
@@ -55,7 +57,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     r.results = o.memory("results", r.resultBytes, keep_);
     if (r.rowCapacity == 0 || r.arenaBytes < c.maxOperationBytes) o.wrong("arena");
     if (!info[1].IsObject() || !upcalls_.bind(info[1], "onExecute", onExecute_) || !upcalls_.bind(info[1], "onQuery", onQuery_) || !upcalls_.bind(info[1], "onControl", onControl_) ||
-        !upcalls_.bind(info[1], "onComplaint", onComplaint_) || !upcalls_.bind(info[1], "onTick", onTick_)) o.wrong("upcalls");
+        !upcalls_.bind(info[1], "onComplaint", onComplaint_) || !upcalls_.bind(info[1], "onTick", onTick_) || !upcalls_.bind(info[1], "onAppended", onAppended_)) o.wrong("upcalls");
     if (o.raise()) return;
     if (loop) upcalls_.setAlwaysNested();
     auto engine = std::make_unique<protocol::Replica>(fabric, c, r, *this);
@@ -116,6 +118,12 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!scope.ok() || napi_create_double(upcalls_.env(), static_cast<double>(nowUs), &argument) != napi_ok) return;
     const Inside inside(inUpcall_);
     upcalls_.call(onTick_, 1, &argument);
+  }
+
+  void appended() override {
+    const Scope scope(upcalls_.env());
+    const Inside inside(inUpcall_);
+    if (scope.ok()) upcalls_.call(onAppended_, 0, nullptr);
   }
 
   // verbs
@@ -218,6 +226,31 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!info[1].IsUndefined() && !readBytes(info[1], hashes)) return wrongArgument(info, "hashes of 32 bytes");
     const int64_t appended = engine_ ? engine_->appendRun(run, hashes) : -1;
     return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Number::New(info.Env(), static_cast<double>(appended));
+  }
+  Napi::Value SetDurable(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    if (engine_) engine_->setDurable(seqno(info, 0));
+    return info.Env().Undefined();
+  }
+  Napi::Value ExportRows(const Napi::CallbackInfo& info) {
+    if (!info[1].IsTypedArray() || !info[2].IsTypedArray()) return wrongArgument(info, "a buffer and two counts");
+    auto into = info[1].As<Napi::Uint8Array>();
+    auto counts = info[2].As<Napi::Uint32Array>();
+    if (counts.ElementLength() < 2) return wrongArgument(info, "two counts");
+    size_t bytes = 0;
+    counts.Data()[0] = engine_ ? engine_->exportRows(seqno(info, 0), into.Data(), into.ByteLength(), bytes) : 0;
+    counts.Data()[1] = static_cast<uint32_t>(bytes);
+    return info.Env().Undefined();
+  }
+  Napi::Value AppendLoaded(const Napi::CallbackInfo& info) {
+    const Upcalls::Nested nested(upcalls_);
+    std::vector<Bytes> records;
+    if (!readRecords(info[0], records)) return wrongArgument(info, "an array of records");
+    const bool ok = engine_ && engine_->appendLoaded(records);
+    return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Boolean::New(info.Env(), ok);
+  }
+  Napi::Value Resume(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), engine_ && engine_->resume(seqno(info, 0), seqno(info, 1), static_cast<Mode>(seqno(info, 2))));
   }
   Napi::Value Reexecute(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
@@ -335,6 +368,17 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     }
     return o;
   }
+  Napi::Value Save(const Napi::CallbackInfo& info) {
+    std::vector<uint8_t> out;
+    if (!engine_ || !engine_->save(out)) return fail(info, "this engine's state can't be saved now");
+    return copyBytes(info.Env(), out);
+  }
+  Napi::Value Load(const Napi::CallbackInfo& info) {
+    Bytes in;
+    if (!readBytes(info[0], in)) return wrongArgument(info, "the bytes that save() gave");
+    if (!engine_ || !engine_->load(in)) return fail(info, "these bytes are no state of this engine");
+    return info.Env().Undefined();
+  }
   Napi::Value Close(const Napi::CallbackInfo& info) {
     if (engine_ && !closed_) {
       closed_ = true;
@@ -379,11 +423,12 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     upcalls_.release(onControl_);
     upcalls_.release(onComplaint_);
     upcalls_.release(onTick_);
+    upcalls_.release(onAppended_);
     keep_.clear();
   }
 
   Upcalls upcalls_;
-  napi_ref onExecute_ = nullptr, onQuery_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr;
+  napi_ref onExecute_ = nullptr, onQuery_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr, onAppended_ = nullptr;
   std::vector<Napi::ObjectReference> keep_;
   std::unique_ptr<protocol::Replica> engine_;
   fabric::UdpFabric* udp_ = nullptr;      // null on the loop
@@ -410,7 +455,10 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
       O::InstanceMethod("committedRun", &O::CommittedRun), O::InstanceMethod("appendRun", &O::AppendRun),
       O::InstanceMethod("reexecute", &O::Reexecute),
       O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("reconfigure", &O::Reconfigure),
-      O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress)});
+      O::InstanceMethod("setDurable", &O::SetDurable), O::InstanceMethod("exportRows", &O::ExportRows),
+      O::InstanceMethod("appendLoaded", &O::AppendLoaded), O::InstanceMethod("resume", &O::Resume),
+      O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress),
+      O::InstanceMethod("save", &O::Save), O::InstanceMethod("load", &O::Load)});
 }
 
 }  // namespace squall::addon

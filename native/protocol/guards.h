@@ -14,9 +14,10 @@ enum Guard : uint32_t {
   kGuardFreezeLog = 1u << 5,
   kGuardPrepareGaps = 1u << 6,
   kGuardPrepareQuorum = 1u << 7,
+  kGuardReplyDurable = 1u << 23,
+  kGuardPrepareOkDurable = 1u << 24,
   kGuardReadAtEnd = 1u << 26,
   kGuardReadQuorum = 1u << 27,
-  kGuardFastQuorum = 1u << 24,
   kGuardClosingView = 1u << 28,
 };
 

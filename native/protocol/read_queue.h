@@ -54,12 +54,13 @@ class ReadQueue {
   /// What was computed above `seqno` speaks of entries that are gone: it is to be computed anew.
   void rollBackTo(uint64_t seqno) {
     for (size_t i = 0; i < used_; i++) {
-      WaitingRead& read = reads_[i];
-      if (!read.computed || read.seqno <= seqno) continue;
-      bytes_ -= read.result.size();
-      read.result.clear();
-      read.computed = false;
+      if (reads_[i].seqno > seqno) forget(reads_[i]);
     }
+  }
+
+  /// The view ends: what linearizable reads were to be told of it, once that is on disk, is to be computed anew.
+  void forgetUndurable() {
+    for (size_t i = 0; i < used_; i++) if (reads_[i].consistency == wire::Consistency::Linearizable) forget(reads_[i]);
   }
 
   /// Forgets the reads that are done.
@@ -78,6 +79,12 @@ class ReadQueue {
   }
 
  private:
+  void forget(WaitingRead& read) {
+    if (!read.computed || read.done) return;
+    bytes_ -= read.result.size();
+    read.result.clear();
+    read.computed = false;
+  }
   /// Places keep small buffers only: kMaxReads of the largest ones would never be given back.
   static void clear(std::vector<uint8_t>& bytes) {
     if (bytes.capacity() > 4096) bytes = {};

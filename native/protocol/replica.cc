@@ -37,7 +37,8 @@ Replica::Replica(std::shared_ptr<fabric::Fabric> fabric, ReplicaConfig config, R
       log_(config_.logEntries, config_.logBytes, guarded(config_.guardsOff, kGuardHashOperation), config_.checkpointEvery),
       sessions_(config_.maxSessions, config_.window, guarded(config_.guardsOff, kGuardSessionDedupe),
                 static_cast<uint32_t>(std::min<uint64_t>(log::Sessions::kRetainedBytes, config_.logBytes / 4))),
-      channels_(channelConfig(config_), wire::freshSalt(*fabric_)), tracing_(fabric_->tracing()) {
+      channels_(channelConfig(config_), wire::freshSalt(*fabric_)), tracing_(fabric_->tracing()),
+      persists_(config_.durability != Durability::Memory), waits_(config_.durability == Durability::Sync) {
   uint64_t random;
   fabric_->entropy(reinterpret_cast<uint8_t*>(&random), sizeof random);
   messageKey_ = random;
@@ -244,6 +245,8 @@ void Replica::onBatchEnd() {
   region_.status[kBatches] += 1;
   clockLimitUs_ = 0;
   newerViewSeen_ = false;
+  if (persists_) tellAppended();     // the disk works while the machine does
+  if (closed_) return;
   if (inLeaderView() || inFastView()) {
     replicate();
     emitReplies();
@@ -367,6 +370,7 @@ void Replica::publish() {
   s[kSessions] = sessions_.live();
   s[kHalted] = halted_ ? 1 : 0;
   s[kBuffered] = static_cast<double>(buffered_.size());
+  if (waits_) s[kDurable] = static_cast<double>(std::max(std::min(viewDurable_ ? durable_ : committed_, log_.end()), log_.base()));
   s[kLogBase] = static_cast<double>(log_.base());
   s[kAccepted] = static_cast<double>(mode_ == Mode::Fast ? acceptedEnd() : committed_);
   s[kCheckpointDue] = static_cast<double>(log_.checkpointDue());

@@ -38,7 +38,12 @@ class ReplicaUpcalls {
   virtual void control(wire::Opened& frame) = 0;
   virtual void complaint(uint64_t session, uint64_t seqno) = 0;
   virtual void tick(uint64_t nowUs) = 0;
+  /// The log has entries that exportRows() has not given; after each batch, where the log is kept on disk.
+  virtual void appended() {}
 };
+
+/// Async: the host writes the log to disk. Sync: and what would promise that an entry lasts waits until it is there.
+enum class Durability : uint8_t { Memory = 0, Async = 1, Sync = 2 };
 
 struct ReplicaConfig {
   uint64_t group = 0;
@@ -53,6 +58,7 @@ struct ReplicaConfig {
   uint64_t checkpointEvery = 0;  // entries; 0: the machine has no snapshots, and nothing is truncated
   uint32_t prepareBatch = 64;
   Mode firstMode = Mode::Speculative;
+  Durability durability = Durability::Memory;
   uint32_t maxClockSkewMs = 500;
   uint32_t guardsOff = 0;        // honoured by test builds only
 };
@@ -119,6 +125,16 @@ class Replica final : public fabric::Receiver {
   void setProgressAt(uint64_t seqno) { progressAt_ = seqno; }
   void flush();
 
+  // durability (replica_durable.cc)
+  /// The log up to `seqno` is on disk, with the view that it is the log of: what waited for that is sent. Durability::Sync only.
+  void setDurable(uint64_t seqno);
+  /// Rows of the entries from `from` on, back to back, as many as fit: length of the rest 4, summary hash 32, record. Returns how many; `bytes`: their length.
+  uint32_t exportRows(uint64_t from, uint8_t* out, size_t capacity, size_t& bytes);
+  /// In RECOVERY with a life: appends what was read from disk and executes it; nothing is committed by it. False: malformed, or no room.
+  bool appendLoaded(const std::vector<Bytes>& records);
+  /// From RECOVERY to RECONCILIATION, with the view, v_l and mode that were on disk with this log: a replica that was merely slow.
+  bool resume(uint64_t view, uint64_t lastNormalView, Mode mode);
+
   // epochs (replica_epochs.cc)
   /// Enters RECOVERY in a later epoch, with the log as it is: from now on this replica is `replica` of these.
   bool reconfigure(const wire::Members& members, uint32_t replica);
@@ -151,6 +167,13 @@ class Replica final : public fabric::Receiver {
   int64_t appendRun(Bytes run, Bytes hashes);
   /// The machine, rolled back to from - 1, executes [from, to] again; true if all results are what they were. Nobody is answered.
   bool reexecute(uint64_t from, uint64_t to);
+
+  // the explorer (replica_state.cc)
+  /// Everything that decides what this engine does next, but for pacing and measurement. False, without effect, where that is more
+  /// than save() knows: the log was truncated, a read waits, or an upcall runs.
+  bool save(std::vector<uint8_t>& out) const;
+  /// What save() of an engine with the same configuration gave takes the place of all that is here.
+  bool load(Bytes in);
 
   uint64_t nowUs() const { return fabric_->nowUs(this); }
 
@@ -189,6 +212,12 @@ class Replica final : public fabric::Receiver {
   void replyToSlot(uint32_t session, const log::Slot& slot, bool wantFull, uint8_t attempt);
   void replyToRegistration(uint32_t session);
   bool mayReply(uint64_t seqno) const;
+  /// Whether a crash leaves the log up to `seqno`, and that it is the log of this view.
+  bool lasts(uint64_t seqno) const { return !waits_ || (viewDurable_ && seqno <= durable_); }
+  /// The log's end that this replica acknowledges.
+  uint64_t lastingEnd() const { return !waits_ ? log_.end() : viewDurable_ ? durable_ : 0; }
+  void beginUndurable(uint64_t keepTo);
+  void tellAppended();
   void addReply(uint32_t session, uint64_t request, uint64_t seqno, const uint8_t* hash, uint8_t flags, wire::ResultStatus status, Bytes result);
   void addReplyToStream(uint32_t stream, const wire::ReplyRecord& record, MessageType type = MessageType::Reply);
   void emitReply(PendingReply& pending);
@@ -257,12 +286,16 @@ class Replica final : public fabric::Receiver {
   Status status_ = Status::Recovery;
   Mode mode_ = Mode::Speculative;
   uint64_t view_ = 0, lastNormalView_ = 0, executed_ = 0, committed_ = 0;
-  const bool tracing_;
+  const bool tracing_, persists_, waits_;   // waits_: Durability::Sync
   bool hasLife_ = false, halted_ = false, closed_ = false, executing_ = false, progressed_ = false;
   LifeId life_{};                      // that of the cluster; frames are sealed under the epoch's
   uint32_t epoch_ = 0;
   bool closing_ = false;               // the view's log ends with the reconfiguration that ends the epoch: nothing is appended
   uint64_t progressAt_ = 0;
+  bool viewDurable_ = false;           // view, v_l and mode are on disk
+  uint64_t durable_ = 0;               // ... and the log up to here
+  uint64_t released_ = 0;              // entries up to here were answered, if executed, when they became durable
+  uint64_t exported_ = 0;              // the host has taken the log up to here
   uint64_t clockLimitUs_ = 0;          // wall clock of this batch + the allowed skew
   uint64_t rejectWindowUs_ = 0;
   uint32_t rejects_ = 0;

@@ -47,6 +47,7 @@ bool Replica::restore(uint64_t seqno, const log::Position& position, Bytes sessi
   emitReplies();                // what was answered was answered from the old state
   if (!sessions_.restore(sessions, seqno)) return false;
   reads_.rollBackTo(committed_);
+  beginUndurable(0);
   log_.restore(seqno, position);
   executed_ = seqno;
   raiseCommitted(seqno);

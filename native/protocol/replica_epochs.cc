@@ -26,6 +26,7 @@ bool Replica::reconfigure(const wire::Members& members, uint32_t replica) {
   control_.clear();             // senders' indices mean other machines now
   complaints_.clear();
   closing_ = false;
+  beginUndurable(log_.end());
   status_ = Status::Recovery;
   publish();
   return true;
@@ -34,6 +35,7 @@ bool Replica::reconfigure(const wire::Members& members, uint32_t replica) {
 bool Replica::beginEpoch(uint64_t view, Mode mode) {
   if (closed_ || status_ != Status::Recovery || epoch_ == 0 || view <= view_ || committed_ != log_.end() || executed_ != committed_) return false;
   view_ = lastNormalView_ = view;
+  beginUndurable(log_.end());
   mode_ = mode;
   status_ = Status::Normal;
   log_.demandAtEnd();

@@ -66,8 +66,10 @@ uint32_t Replica::fillRows(uint64_t from, uint64_t to, uint64_t& last) {
   return rows;
 }
 
-/// Whether this replica may tell a client now what entry `seqno` gave. Nothing is done in a LEADER view before it is committed.
+/// Whether this replica may tell a client now what entry `seqno` gave. Nothing is done in a LEADER view before it is committed. What is
+/// committed is on the disks of a quorum, whether on this one or not.
 bool Replica::mayReply(uint64_t seqno) const {
+  if (!lasts(seqno) && seqno > committed_ && guard(kGuardReplyDurable)) return false;
   return (status_ == Status::Normal || !guard(kGuardFreezeLog)) && seqno <= executed_ && (mode_ == Mode::Speculative || seqno <= committed_);
 }
 

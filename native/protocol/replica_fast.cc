@@ -191,7 +191,7 @@ void Replica::commitVotes() {
   }
   std::sort(matched, matched + config_.n, std::greater<>());
   std::sort(accepted, accepted + config_.n, std::greater<>());
-  const uint32_t fastQuorum = guard(kGuardFastQuorum) ? superquorum(config_.n) : majority(config_.n);
+  const uint32_t fastQuorum = guard(kGuardPrepareQuorum) ? superquorum(config_.n) : majority(config_.n);
   const uint64_t fastTo = matched[fastQuorum - 1];
   const uint64_t to = std::max(fastTo, accepted[majority(config_.n) - 1]);
   if (fast_.classic && fastTo > fast_.classicFrom) fast_.classic = false;

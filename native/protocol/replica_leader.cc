@@ -121,8 +121,10 @@ void Replica::compareArrival(const Record& record) {
 
 void Replica::sendPrepareOk() {
   if (!leader_.okDue) return;
+  const uint64_t end = guard(kGuardPrepareOkDurable) ? lastingEnd() : log_.end();
+  if (end < log_.base() || (waits_ && !viewDurable_ && guard(kGuardPrepareOkDurable))) return;   // due until it is on disk
   uint8_t body[wire::kPrepareOkBytes];
-  wire::writePrepareOk(body, {view_, log_.end(), log_.hashAt(log_.end()), leader_.compared, leader_.inverted, leader_.absent,
+  wire::writePrepareOk(body, {view_, end, log_.hashAt(end), leader_.compared, leader_.inverted, leader_.absent,
                               static_cast<uint8_t>(leader_.okGap ? wire::kGap : 0)});
   leader_.okDue = leader_.okGap = false;
   sendMessage(1u << view_ % config_.n, MessageType::PrepareOk, body);
@@ -197,7 +199,7 @@ void Replica::replicate() {
 
 void Replica::commitAcknowledged() {
   uint64_t acked[kMaxReplicas];
-  for (uint32_t i = 0; i < config_.n; i++) acked[i] = i == config_.replica ? log_.end() : leader_.backups[i].acked;
+  for (uint32_t i = 0; i < config_.n; i++) acked[i] = i == config_.replica ? lastingEnd() : leader_.backups[i].acked;
   std::sort(acked, acked + config_.n, std::greater<>());
   const uint32_t needed = majority(config_.n) - (guard(kGuardPrepareQuorum) || config_.n == 1 ? 0 : 1);
   if (acked[needed - 1] <= committed_) return;

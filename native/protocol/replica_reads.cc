@@ -74,7 +74,8 @@ void Replica::answerReads() {
     if (gone || now - read.arrivedUs > kReadWaitUs) {
       read.done = true;
       drop(DropReason::Status);
-    } else if (read.computed && read.seqno <= committed_ && status_ != Status::Recovery) {
+    } else if (read.computed && status_ != Status::Recovery &&
+               (read.seqno <= committed_ || (read.consistency == Consistency::Linearizable && lasts(read.seqno)))) {
       answerRead(read, read.seqno, read.status, read.result);
     }
   }
@@ -117,7 +118,9 @@ size_t Replica::runReads(size_t from) {
 
 void Replica::takeAnswer(WaitingRead& read, uint64_t seqno, wire::ResultStatus status, Bytes result) {
   if (tracing_) fabric_->trace(this, 'q', result);
-  if (read.consistency != Consistency::Session || seqno <= committed_) return answerRead(read, seqno, status, result);
+  // What a linearizable read shows must outlast a crash like what a write was told.
+  const bool waits = read.consistency == Consistency::Session || (read.consistency == Consistency::Linearizable && !lasts(seqno) && guard(kGuardReplyDurable));
+  if (!waits || seqno <= committed_) return answerRead(read, seqno, status, result);
   if (reads_.keepResult(read, seqno, status, result)) return;
   read.done = true;
   drop(DropReason::BufferFull);

@@ -12,6 +12,7 @@ bool Replica::bootstrap(const LifeId& life) {
   life_ = life;
   hasLife_ = true;
   view_ = lastNormalView_ = 0;
+  beginUndurable(0);
   mode_ = config_.firstMode;
   status_ = Status::Normal;
   beginView();
@@ -21,6 +22,7 @@ bool Replica::bootstrap(const LifeId& life) {
 
 void Replica::freeze(uint64_t view) {
   emitReplies();                // what was answered was answered in the old view
+  reads_.forgetUndurable();
   view_ = view;
   status_ = Status::Reconciliation;
   publish();
@@ -34,6 +36,8 @@ bool Replica::install(uint64_t view, Mode mode, uint64_t keepTo, const std::vect
   log_.rollbackTo(keepTo);
   reads_.rollBackTo(keepTo);
   executed_ = std::min(executed_, keepTo);
+  reads_.forgetUndurable();
+  beginUndurable(keepTo);
   view_ = lastNormalView_ = view;
   mode_ = mode;
   status_ = Status::Normal;

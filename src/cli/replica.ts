@@ -11,6 +11,8 @@ interface Options {
   join?: { ip: string; port: number };
   machine: string;
   thread: "main" | "worker";
+  data?: string;
+  repair: boolean;
   debugOperations: boolean;
   metricsPort?: number;
   metricsHost: string;
@@ -25,6 +27,8 @@ export const registerReplica: Register = (program) => {
     .option("--join <address>", "instead: a blank replica at host:port, for `squall members` to make it a member", hostPort)
     .requiredOption("--machine <module>", "JavaScript module whose default export is the machine")
     .addOption(new Option("--thread <thread>", "where machine and protocol run").choices(["main", "worker"]).default("worker"))
+    .option("--data <directory>", "where state, log and snapshots go: needed by durability async and sync")
+    .option("--repair", "empty a damaged data directory and recover from the other replicas", false)
     .option("--debug-operations", "overwrite each operation after its upcall, so that a machine that keeps it is noticed", false)
     .option("--metrics-port <port>", "serve GET /metrics for Prometheus on this TCP port", wholeNumber(0, 65_535))
     .option("--metrics-host <host>", "where to serve it; it answers whoever can reach it", "127.0.0.1")
@@ -35,6 +39,8 @@ export const registerReplica: Register = (program) => {
         ...(options.id === undefined ? {} : { id: options.id }),
         ...(options.join === undefined ? {} : { join: options.join }),
         debug: options.debugOperations,
+        ...(options.data === undefined ? {} : { dataDirectory: options.data }),
+        ...(options.repair ? { repair: true } : {}),
         ...(options.thread === "worker" ? { machine: module } : { thread: "main", machine: (await import(module.href)).default }),
       });
       const metrics = await serveMetrics(replica, options);

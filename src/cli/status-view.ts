@@ -1,6 +1,7 @@
 /** Replicas as `squall status` shows them. */
 import pc from "picocolors";
 import type { ReplicaRates, ReplicaReport, StatusSample } from "../index.js";
+import { standstill } from "../status.js";
 import { table, thousands } from "./output.js";
 
 type Watched = ReplicaReport & { rates?: ReplicaRates };
@@ -29,6 +30,7 @@ const columns: Column[] = [
   { title: "committed", rank: 0, cell: ({ committed }) => thousands(committed) },
   { title: "speculative", rank: 3, cell: ({ speculative, committed }) => `+${thousands(speculative - committed)}` },
   { title: "behind", rank: 2, cell: ({ committed }, group) => thousands(Math.max(0, group.committed - committed)) },
+  { title: "on disk", rank: 3, cell: ({ durability, durable }) => (durability === "memory" ? "" : thousands(durable)) },
   { title: "log from", rank: 6, cell: ({ logBase }) => thousands(logBase + 1) },
   { title: "checkpoint", rank: 7, cell: ({ checkpoint }) => (checkpoint === 0 ? "" : thousands(checkpoint)) },
   { title: "ops/s", rank: 0, cell: rate(({ committed }) => committed) },
@@ -75,9 +77,11 @@ function fitting(widths: number[], width: number): number[] {
 
 /** What an operator should know beyond the numbers. */
 export function notesOf(reports: (ReplicaReport | undefined)[]): string[] {
-  return reports.flatMap((report) => {
+  const stopped = standstill(reports);
+  const group = stopped === undefined ? [] : [pc.red(stopped)];
+  const own = reports.flatMap((report) => {
     if (report === undefined) return [];
-    const { id, status, reason, silent, failure, broken, halted } = report;
+    const { id, status, reason, silent, failure, broken, halted, storageFailure, durability } = report;
     return [
       ...(status === "recovery" ? [pc.yellow(`replica ${id} is in recovery${reason === "" ? "" : `: ${reason}`}`)] : []),
       ...(status === "reconciliation" ? [pc.yellow(`replica ${id} reconciles${reason === "" ? "" : `: ${reason}`}`)] : []),
@@ -85,9 +89,17 @@ export function notesOf(reports: (ReplicaReport | undefined)[]): string[] {
       ...(halted && failure !== undefined
         ? [pc.red(`replica ${id} stands still: ${failure.upcall} at ${failure.seqno}: ${failure.message}`)]
         : []),
+      ...(storageFailure === undefined
+        ? []
+        : [
+            pc.red(
+              `replica ${id} writes nothing to its data directory${durability === "sync" ? " and acknowledges nothing" : ""}: ${storageFailure.code}: ${storageFailure.message}`,
+            ),
+          ]),
       ...(broken === undefined ? [] : [pc.red(`replica ${id} stopped: ${broken}`)]),
     ];
   });
+  return [...group, ...own];
 }
 
 function dropNotes({ id, rates }: Watched): string[] {

@@ -1,7 +1,7 @@
 /** The cluster file's content against the published schema; the schema is also where defaults come from. */
 import { readFileSync } from "node:fs";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
-import type { ClusterLimits, ClusterMode, ClusterProtocol, ClusterTiming } from "../config-types.js";
+import type { ClusterLimits, ClusterMode, ClusterProtocol, ClusterTiming, Durability } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import { describeValue, suggestName } from "../options.js";
 import { protocolProblem } from "./protocols.js";
@@ -22,6 +22,7 @@ export interface ClusterFile {
   datagramBytes?: "auto" | number;
   protocol?: ClusterProtocol;
   mode?: ClusterMode;
+  durability?: Durability;
   limits?: Partial<ClusterLimits>;
   timing?: Partial<ClusterTiming>;
 }
@@ -38,6 +39,7 @@ export interface CheckedClusterFile extends ClusterFile {
   datagramBytes: "auto" | number;
   protocol: ClusterProtocol;
   mode: ClusterMode;
+  durability: Durability;
   limits: ClusterLimits;
   timing: ClusterTiming;
 }
@@ -66,7 +68,7 @@ export function validateClusterFile(content: unknown, label: string): CheckedClu
   if (!replicaCounts.includes(spec.replicas.length)) {
     throw invalid(label, `"replicas" must list 3, 5, 7 or 9 replicas (or 1); it lists ${spec.replicas.length}.`);
   }
-  const problem = protocolProblem(spec.protocol, spec.replicas.length, given);
+  const problem = protocolProblem(spec.protocol, spec.replicas.length, { ...given, durability: spec.durability });
   if (problem !== undefined) throw invalid(label, problem);
   spec.limits.checkpointEvery ??= Math.min(LongestCheckpointEvery, Math.floor(spec.limits.logEntries / 8));
   if (spec.limits.checkpointEvery > spec.limits.logEntries / 4) {

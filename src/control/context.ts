@@ -25,6 +25,11 @@ export interface ControlPlaneConfig {
   epoch?: number;
   /** What the next merge is to end the epoch with; undefined: nothing. */
   reconfiguration?: (nowUs: number) => { epoch: number; record: Uint8Array } | undefined;
+  /** What a replica that comes back from its disk is and knows; default: a new one. */
+  incarnation?: number;
+  vector?: readonly number[];
+  /** The least incarnation that this replica may recover as. */
+  leastIncarnation?: number;
   /** How long a leader that could merge waits for members that take part but are not complete yet. Default 1,500 us. */
   graceUs?: number;
   /** Rows or records in one message stop at this many bytes (a single larger record still travels). Default 64 KiB. */
@@ -35,6 +40,8 @@ export interface ControlPlaneConfig {
 export const MaxSuffixEntries = 1 << 24;
 
 const LongestTimeoutUs = 1_000_000;
+/** Group commits, one after the other, that a round of messages may wait for: what is under way at each end, and the one behind it. */
+const DiskWaits = 6;
 // A burst of one message must fit the default receive buffer of a UDP socket together with what else arrives.
 const DefaultMessageBytes = 64 * 1024;
 const HeadBytes = 512;
@@ -47,7 +54,6 @@ export class Context {
   readonly syncMinUs: number;
   readonly syncMaxUs: number;
   readonly syncEvery: number;
-  readonly syncTimeoutUs: number;
   readonly resendUs: number;
   readonly heartbeatUs: number;
   readonly detectUs: number;
@@ -58,12 +64,14 @@ export class Context {
   readonly maxRows: number;
   readonly bootId: Uint8Array;
   /** This replica's; 1 at bootstrap. */
-  incarnation = 1;
+  incarnation: number;
+  private readonly leastIncarnation: number;
   /** The crash vector: per replica, the highest incarnation known here. */
   vector: number[];
   /** Per replica, the incarnation of this one that it said it knows of. */
   private readonly known: number[];
   private readonly baseTimeoutUs: number;
+  private readonly baseSyncTimeoutUs: number;
   private readonly guardsOff: number;
 
   constructor(
@@ -77,7 +85,7 @@ export class Context {
     this.syncMinUs = config.timing.syncMinMs * 1000;
     this.syncMaxUs = Math.max(config.timing.syncMaxMs, config.timing.syncMinMs) * 1000;
     this.syncEvery = config.timing.syncEvery;
-    this.syncTimeoutUs = config.timing.syncTimeoutMs * 1000;
+    this.baseSyncTimeoutUs = config.timing.syncTimeoutMs * 1000;
     this.resendUs = config.timing.resendMs * 1000;
     this.heartbeatUs = config.timing.heartbeatMs * 1000;
     this.detectUs = config.timing.detectMs * 1000;
@@ -87,7 +95,9 @@ export class Context {
     this.messageBytes = config.messageBytes ?? DefaultMessageBytes;
     this.maxRows = Math.max(1, Math.floor((this.messageBytes - HeadBytes) / RowBytes));
     this.bootId = config.bootId ?? new Uint8Array(BootIdBytes);
-    this.vector = new Array(config.n).fill(1);
+    this.incarnation = config.incarnation ?? 1;
+    this.leastIncarnation = config.leastIncarnation ?? 1;
+    this.vector = Array.from({ length: config.n }, (_, replica) => config.vector?.[replica] ?? 1);
     this.known = new Array(config.n).fill(1);
     this.baseTimeoutUs = config.timing.reconciliationTimeoutMs * 1000;
     this.guardsOff = config.guardsOff ?? 0;
@@ -109,8 +119,8 @@ export class Context {
 
   /** This replica has lost its memory, and is another one from now on. */
   reborn(incarnation: number): void {
-    this.incarnation = incarnation;
-    this.vector[this.replica] = incarnation;
+    this.incarnation = Math.max(incarnation, this.leastIncarnation);
+    this.vector[this.replica] = this.incarnation;
   }
 
   /** Others' incarnations that somebody knows of; true if that was news. */
@@ -139,9 +149,18 @@ export class Context {
     return this.data.logEnd === 0 ? 0 : this.data.viewOf(this.data.logEnd);
   }
 
+  /** An entry is not committed before a quorum's disks have it, and the leader's: where they are slow, nobody is silent yet. */
+  get syncTimeoutUs(): number {
+    return this.baseSyncTimeoutUs + this.diskUs;
+  }
+
+  private get diskUs(): number {
+    return Math.min(LongestTimeoutUs, DiskWaits * this.data.diskDelayUs);
+  }
+
   /** Doubles with each view in a row that came to nothing. */
   reconciliationTimeoutUs(failedViews: number): number {
-    return Math.min(LongestTimeoutUs, this.baseTimeoutUs * 2 ** Math.min(failedViews, 20));
+    return Math.min(LongestTimeoutUs, this.baseTimeoutUs * 2 ** Math.min(failedViews, 20)) + this.diskUs;
   }
 
   mergeRules(): MergeRules {
@@ -150,15 +169,13 @@ export class Context {
     else if (!this.guard(Guard.MergeThresholdConstant)) threshold = "constant";
     const committedPrefix = this.guard(Guard.CommittedPrefix);
     const followLastMode = this.guard(Guard.MergeMode);
-    const acceptedPrefix = this.guard(Guard.FastAccepted);
     return {
       n: this.n,
       followLastMode,
       highestViews: this.guard(Guard.MergeHighestViews),
       committedPrefix,
-      acceptedPrefix,
       threshold,
-      order: threshold === "majorityOfHighest" && committedPrefix && acceptedPrefix && followLastMode ? "position" : "identity",
+      order: threshold === "majorityOfHighest" && committedPrefix && followLastMode ? "position" : "identity",
     };
   }
 

@@ -187,6 +187,23 @@ export class ControlPlane {
     if (this.runs) this.enter(nowUs, () => this.startReconciliation(nowUs, "another configuration was asked for"));
   }
 
+  /** The replica came back from its disk, in RECONCILIATION for the view that it was in: it goes on like one that was slow. */
+  resume(nowUs: number): void {
+    if (this.runs) this.enter(nowUs, () => this.views.enter(nowUs, this.data.view + 1, true, "started again from disk"));
+  }
+
+  get incarnation(): number {
+    return this.context.incarnation;
+  }
+  get vector(): readonly number[] {
+    return this.context.vector;
+  }
+
+  /** More of the log is on disk. */
+  onDurable(nowUs: number): void {
+    if (this.runs) this.enter(nowUs, () => this.sync.onDurable(nowUs));
+  }
+
   /** Leaves its view for one later than `view`: part of the state was committed up to there. */
   leave(nowUs: number, view: number): void {
     if (this.runs) this.enter(nowUs, () => this.views.leave(nowUs, view));

@@ -20,6 +20,12 @@ export interface DataPlane {
   readonly committed: number;
   /** FAST views: up to here the log is the leader's (docs/protocols.md). Elsewhere the committed seqno. */
   readonly accepted: number;
+  /** The log's end that outlasts a crash as far as it is to: below logEnd while durability `sync` waits for the disk. */
+  readonly durableEnd: number;
+  /** How long the disk takes that promises wait for; 0: they wait for none. */
+  readonly diskDelayUs: number;
+  /** As durableEnd, of the view. */
+  readonly viewDurable: boolean;
   /** Entries at or below it are gone. */
   readonly logBase: number;
   /** Most entries the log holds. */

@@ -184,7 +184,7 @@ export class Heartbeats {
     this.sendUs = nowUs + heartbeatUs;
     this.delayUs = Math.max(data.loopDelayUs, this.delayUs * DelayDecay);
     const checkpoint = this.host.checkpoint();
-    const normal = data.status === ReplicaStatus.Normal ? HeartbeatFlag.Normal : 0;
+    const normal = data.status === ReplicaStatus.Normal && data.viewDurable ? HeartbeatFlag.Normal : 0;
     const body = encodeHeartbeat({
       view: data.view,
       incarnation,

@@ -42,10 +42,8 @@ export interface MergeRules {
   followLastMode: boolean;
   /** Only the logs with the highest v_l are merged. */
   highestViews: boolean;
-  /** Start with the longest committed prefix. */
+  /** Start with the longest committed prefix; of FAST views, the longest accepted one. */
   committedPrefix: boolean;
-  /** ... or accepted prefix, of FAST views. */
-  acceptedPrefix: boolean;
   /** floor(k/2)+1 of K; else a majority of all the logs received, or the constant ceil(f/2)+1. */
   threshold: "majorityOfHighest" | "majorityOfAll" | "constant";
   /**
@@ -61,7 +59,6 @@ export function mergeRules(n: number): MergeRules {
     followLastMode: true,
     highestViews: true,
     committedPrefix: true,
-    acceptedPrefix: true,
     threshold: "majorityOfHighest",
     order: "position",
   };
@@ -100,7 +97,7 @@ export function merge<Row extends MergeRow>(
   const kept: Row[] = [];
   if (rules.committedPrefix) {
     // Accepted prefixes are prefixes of one log, that of the FAST view's leader, and hold what was committed in it.
-    const settled = (log: MergeLog<Row>): number => (mode === Mode.Fast && rules.acceptedPrefix ? log.accepted : log.committed);
+    const settled = (log: MergeLog<Row>): number => (mode === Mode.Fast ? log.accepted : log.committed);
     const ahead = highest.reduce((best, log) => (settled(log) > settled(best) ? log : best), highest[0] as MergeLog<Row>);
     kept.push(...ahead.rows.slice(0, Math.max(0, settled(ahead) - base)));
   }

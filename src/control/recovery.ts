@@ -161,6 +161,10 @@ export class Recovery {
     if (!this.known) {
       const agreeing = [...this.answers.values()].filter((answer) => Buffer.compare(answer.lifeId, message.lifeId) === 0);
       if (agreeing.length <= f) return true;
+      if (data.lifeId !== undefined && Buffer.compare(message.lifeId, data.lifeId) !== 0) {
+        this.host.fail("the data directory belongs to another life of the cluster than the one that its replicas live");
+        return true;
+      }
       if (!data.setLife(message.lifeId)) return true;
       this.known = true;
       this.context.reborn(1 + Math.max(...agreeing.map((answer) => answer.incarnation)));

@@ -49,10 +49,15 @@ export class SyncLeader {
 
   onProgress(nowUs: number): void {
     const { data } = this.context;
-    if (this.context.superquorum === 1 && data.logEnd > data.committed) this.commit(nowUs, data.logEnd);
+    if (this.context.superquorum === 1) this.commitMatched(nowUs);
     if (data.logEnd <= this.syncedTo) return;
     if (this.uncoveredUs === Number.POSITIVE_INFINITY) this.uncoveredUs = nowUs;
     if (data.logEnd - this.syncedTo >= this.context.syncEvery) this.syncNow(nowUs);
+  }
+
+  /** More of the own log is on disk, which the others' answers may have waited for. */
+  onDurable(nowUs: number): void {
+    this.commitMatched(nowUs);
   }
 
   get progressSeqno(): number {
@@ -86,9 +91,8 @@ export class SyncLeader {
       return;
     }
     this.matched[from] = Math.max(this.matched[from] as number, message.seqno);
-    const seqno = this.superquorumSeqno();
-    if (seqno > data.committed) this.commit(nowUs, seqno);
-    else if (message.seqno <= data.committed && nowUs - this.committedUs >= this.context.resendUs / 2) this.tellCommitted(from);
+    if (!this.commitMatched(nowUs) && message.seqno <= data.committed && nowUs - this.committedUs >= this.context.resendUs / 2)
+      this.tellCommitted(from);
   }
 
   /** The COMMIT a replica seems to have missed. */
@@ -119,15 +123,19 @@ export class SyncLeader {
     return encodePosition({ view: data.view, seqno: data.committed, hash: data.hashAt(data.committed) });
   }
 
-  private commit(nowUs: number, seqno: number): void {
+  /** Whether a superquorum is known to share more than what is committed. */
+  private commitMatched(nowUs: number): boolean {
+    const seqno = this.superquorumSeqno();
+    if (seqno <= this.context.data.committed) return false;
     this.context.data.commitTo(seqno);
     this.host.committed(nowUs);
     this.announceCommit(nowUs);
+    return true;
   }
 
   /** The highest seqno that a superquorum, this replica included, is known to share. */
   private superquorumSeqno(): number {
-    this.matched[this.context.replica] = this.context.data.logEnd;
+    this.matched[this.context.replica] = this.context.data.durableEnd;
     return [...this.matched].sort((a, b) => b - a)[this.context.superquorum - 1] as number;
   }
 

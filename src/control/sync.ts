@@ -74,6 +74,11 @@ export class Sync {
     else this.follower.onProgress(nowUs);
   }
 
+  /** More of the own log is on disk. */
+  onDurable(nowUs: number): void {
+    if (this.synchronizes && this.context.leads) this.leader.onDurable(nowUs);
+  }
+
   /** The log end that the next onProgress must not miss. */
   get progressSeqno(): number {
     const { data } = this.context;

@@ -5,9 +5,12 @@
  *  - one upcall per batch; rows of u32/f64 describe what lies in the arena.
  */
 
-import type { NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
+import type { ClientEngineOptions, ClientUpcalls, NativeClientEngine } from "./client-binding.js";
+import type { NativeCaptureFabric, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
-export type { LoopPath, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
+export type { ClientEngineOptions, ClientUpcalls, NativeClientEngine } from "./client-binding.js";
+export { ClientRow, ClientState, ClientWord, CompletionKind, Consistency, RequestFlag } from "./client-binding.js";
+export type { LoopPath, NativeCaptureFabric, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
 /** Columns of the shared status table (Float64, index = value). All are written by the native engine unless noted. */
 export const StatusWord = {
@@ -36,7 +39,7 @@ export const StatusWord = {
   Complaints: 22,
   LogBase: 23, // entries at or below it are gone; never falls, never above the last but one checkpoint
   CheckpointDue: 24, // lowest seqno in the log at which a checkpoint must be taken and was not; 0: none
-  Durable: 25, // written by the host: log on disk up to here; never above LogEnd
+  Durable: 25, // log on disk up to here, as that of this view; never above LogEnd; written by the host unless durability is sync
   Prepares: 26, // PREPAREs sent
   Forwards: 27, // requests forwarded to the leader of a LEADER view
   Reads: 28, // reads answered
@@ -46,6 +49,7 @@ export const StatusWord = {
   DropBase: 32, // + DropReason
   Accepted: 60, // of a FAST view: the log is the leader's up to here; elsewhere Committed; never above LogEnd
   ClassicRounds: 61, // FAST views, at the leader: rounds that settled what votes did not
+  StorageFailed: 63, // written by the host: 1 once a write to the data directory has failed
   Count: 64,
 } as const;
 
@@ -116,6 +120,7 @@ export const MessageType = {
   FastVote: 60,
   Reconfigure: 57,
   ReconfigureAnswer: 58,
+  NewLife: 63,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
@@ -134,10 +139,11 @@ export const Guard = {
   SessionDedupe: 1 << 4, // duplicates are decided from the session table at execution
   FreezeLog: 1 << 5, // no appends outside NORMAL
   PrepareGaps: 1 << 6, // LEADER views: backups append PREPAREs of that view without gaps only
-  PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit
+  PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit; FAST views: a superquorum of votes, not a majority
+  ReplyDurable: 1 << 23, // durability sync: a client is answered once the entry is on disk
+  PrepareOkDurable: 1 << 24, // ... and PREPARE-OK covers what is on disk
   ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
   ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
-  FastQuorum: 1 << 24, // FAST views: votes commit when a superquorum agrees, not a majority
   ClosingView: 1 << 28, // nothing is appended in a view whose log ends with the reconfiguration
   // control plane (TypeScript) guards
   LastNormalView: 1 << 8, // v_l is its own variable, not the view of the last entry
@@ -148,21 +154,21 @@ export const Guard = {
   InstallOnce: 1 << 13, // START-VIEW(v) is ignored while NORMAL in v
   CompleteReconcile: 1 << 14, // a RECONCILE counts only with all its operations
   CommitHash: 1 << 15, // SYNC-REPLYs commit only when their hashes are equal
-  CommittedPrefix: 1 << 16, // the merge starts with the longest committed prefix of K
+  CommittedPrefix: 1 << 16, // the merge starts with the longest committed (of FAST views: accepted) prefix of K
   MergeThresholdConstant: 1 << 17, // (off: the constant ceil(f/2)+1 instead of floor(k/2)+1)
   MergeMode: 1 << 18, // the merge follows the mode of v_l, not that of the new view
   RecoveryMask: 1 << 19, // a recovering replica installs only a START-VIEW whose mask lacks it and whose minimum of cv[itself] is its incarnation
   RecoverySilence: 1 << 20, // ... and until then sends nothing that counts (off: the naive recovery, which copies a NORMAL replica's log)
   QuorumIncarnations: 1 << 21, // a RECONCILE older than a crash that the quorum knows of does not count
-  FastAccepted: 1 << 23, // the merge of FAST logs starts with the longest accepted prefix of K
   AdoptVector: 1 << 22, // every installer adopts the maximum of the crash vectors
+  ControlDurable: 1 << 25, // durability sync: a control frame leaves once what it promises is on disk
   // guards of epochs (TypeScript)
   OldMembersServe: 1 << 29, // who is no member any more stays until f'+1 members of the next epoch have the state
   JoinWithState: 1 << 30, // who joins takes part only once it has the state that the epoch began with
 } as const;
 
 export interface ReplicaEngineOptions {
-  fabric: NativeUdpFabric | NativeLoopHub;
+  fabric: NativeUdpFabric | NativeLoopHub | NativeCaptureFabric;
   /** Under the loop: the port made for this replica. */
   loopPort?: number;
   group: Uint8Array; // 8 bytes
@@ -184,6 +190,8 @@ export interface ReplicaEngineOptions {
   prepareBatch: number;
   /** Mode of view 0. */
   mode: Mode;
+  /** DurabilityLevel; default Memory. */
+  durability?: number;
   status: Float64Array; // over a SharedArrayBuffer, StatusWord.Count words
   rows: Uint32Array; // ReplicaRow, capacity rows.length / ReplicaRow.Stride
   arena: Uint8Array; // operations of one upcall, then results
@@ -219,6 +227,9 @@ export const PrepareStats = {
   Columns: 5,
 } as const;
 
+/** How much of a replica outlasts its process: ReplicaEngineOptions.durability. */
+export const DurabilityLevel = { Memory: 0, Async: 1, Sync: 2 } as const;
+
 /** What a row asks of the machine: speculativelyExecute or query. */
 export const RowKind = { Execute: 0, Query: 1 } as const;
 
@@ -247,6 +258,8 @@ export interface ReplicaUpcalls {
   onControl(type: number, from: number, stream: number, body: Uint8Array): void;
   /** A client complains about an operation that is in the log as speculative at `seqno` (0: not in the log). */
   onComplaint(session: number, seqno: number): void;
+  /** After a batch, while the log has entries that exportRows() has not given; not with DurabilityLevel.Memory. */
+  onAppended(): void;
   /** After a batch that appended (see setProgressAt), and when the timer set by setTimer has come. */
   onTick(nowUs: number): void;
 }
@@ -319,6 +332,14 @@ export interface NativeReplicaEngine {
    * summary hash, and nothing was done. `hashes` as in install().
    */
   appendRun(run: Uint8Array, hashes?: Uint8Array): number;
+  /** DurabilityLevel.Sync: view and log up to `seqno` are on disk; sends what waited for that. Not from within an upcall. */
+  setDurable(seqno: number): void;
+  /** The entries from `from` on that fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes. */
+  exportRows(from: number, into: Uint8Array, counts: Uint32Array): void;
+  /** RECOVERY with a life: appends what was read from disk and executes it, uncommitted. False: malformed, or there is no room. */
+  appendLoaded(records: Uint8Array[]): boolean;
+  /** From RECOVERY to RECONCILIATION, with what was on disk. False: another status, or no life. */
+  resume(view: number, lastNormalView: number, mode: number): boolean;
   /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */
   reexecute(from: number, to: number): boolean;
   /** A replica in RECOVERY takes the life id that it has learned; it stays in RECOVERY. */
@@ -340,99 +361,11 @@ export interface NativeReplicaEngine {
   setHalted(halted: boolean): void; // false: execution goes on behind `Executed`
   sessionDigest(): Uint8Array;
   flush(): void;
+  /** The explorer: the state as bytes, and back to it; equal bytes are equal states. Throws while a read waits, or once the log was truncated. */
+  save(): Uint8Array;
+  load(state: Uint8Array): void;
   address(): NativeAddress;
   counters(): Record<string, number>; // of the fabric endpoint; receiveBufferBytes: what the system granted
-  close(): void;
-}
-
-export interface ClientEngineOptions {
-  fabric: NativeUdpFabric | NativeLoopHub;
-  loopPort?: number;
-  group: Uint8Array;
-  clientId: Uint8Array; // 8 bytes
-  key: Uint8Array; // 32 bytes: the client's own key
-  replicas: NativeAddress[];
-  /** Where requests go: every replica by unicast, a multicast group, or a relay that orders them. */
-  design: "unicast" | "multicast" | "serialized";
-  target?: NativeAddress;
-  bind?: NativeAddress;
-  multicastInterface?: string;
-  sealed: boolean;
-  datagramBytes: number;
-  maxOperationBytes: number;
-  window: number;
-  ordered: boolean;
-  /** A request's first try goes to the leader of the newest view heard of, by unicast; later ones where `design` says. */
-  toLeader: boolean;
-  minRetryMs: number;
-  maxRetryMs: number;
-  /** Requests: TypeScript writes rows before flush(count). u32 words: 0 slot, 1 offset in `arena`, 2 length, 3 RequestFlag. */
-  requestRows: Uint32Array;
-  /** The same for reads and flushReads(count), with Consistency in word 3; as many slots as rows, each to be free. */
-  readRows: Uint32Array;
-  arena: Uint8Array;
-  /** Completions: ClientRow. Results lie in `results`. */
-  completionRows: Uint32Array;
-  results: Uint8Array;
-  status: Float64Array; // ClientWord
-  guardsOff?: number;
-}
-export const RequestFlag = { Query: 4 } as const;
-export const Consistency = { Linearizable: 0, Session: 1, Stale: 2 } as const;
-export type Consistency = (typeof Consistency)[keyof typeof Consistency];
-/** Unsettled: the replicas' answers to a linearizable read never matched; the result is its operation, to be sent as a logged query. */
-export const CompletionKind = { Request: 0, Read: 1, Unsettled: 2 } as const;
-/** u32 words of a completion: slot (of requests or of reads), ResultStatus, offset and length in `results`, seqno lo/hi, latency in us, kind. */
-export const ClientRow = { Slot: 0, Status: 1, Offset: 2, Length: 3, SeqnoLo: 4, SeqnoHi: 5, LatencyUs: 6, Kind: 7, Stride: 8 } as const;
-export const ClientWord = {
-  State: 0, // ClientState
-  SessionLo: 1,
-  SessionHi: 2,
-  RequestsSent: 3,
-  Retransmissions: 4,
-  Completions: 5,
-  Mismatches: 6,
-  Complaints: 7,
-  RttUs: 8,
-  RetryUs: 9,
-  FramesReceived: 10,
-  FramesSent: 11,
-  RejectWrongGroup: 12,
-  RejectBadKey: 13,
-  RejectVersion: 14,
-  Welcomes: 15,
-  Blank: 16,
-  View: 17,
-  CommittedReplies: 18,
-  Resends: 19,
-  Reads: 20, // reads answered
-  ReadRetries: 21,
-  ReadMismatches: 22, // tries whose answers could not match
-  ReadsLogged: 23, // linearizable reads that became logged operations
-  Epoch: 24,
-  DropBase: 32,
-  Count: 64,
-} as const;
-export const ClientState = { Hello: 0, Registering: 1, Ready: 2, LifeChanged: 3, Evicted: 4, Closed: 5 } as const;
-
-export interface ClientUpcalls {
-  /** Rows [0, count) are completed. Requests written during the upcall (and its microtasks) are flushed by the native side: see requestCount. */
-  onComplete(count: number): void;
-  /** State changed (ClientWord.State). */
-  onState(state: number): void;
-}
-export interface NativeClientEngine {
-  start(): void;
-  /** Demonstrations and tests: while on, each request travels in a frame of its own and every replica gets them in another order. */
-  scramble(on: boolean): void;
-  /** Takes `count` request rows. Slot = request number mod window; TypeScript guarantees that the slot is free. */
-  flush(count: number): void;
-  flushReads(count: number): void;
-  nowUs(): number;
-  session(): Uint8Array;
-  ref(): void;
-  unref(): void;
-  address(): NativeAddress;
   close(): void;
 }
 
@@ -470,6 +403,7 @@ export interface NativeBinding {
   readonly path: string;
   UdpFabric: new () => NativeUdpFabric;
   LoopHub: new (seedLo: number, seedHi: number) => NativeLoopHub;
+  CaptureFabric: new () => NativeCaptureFabric;
   ReplicaEngine: new (options: ReplicaEngineOptions, upcalls: ReplicaUpcalls) => NativeReplicaEngine;
   ClientEngine: new (options: ClientEngineOptions, upcalls: ClientUpcalls) => NativeClientEngine;
   ToolEngine: new (options: ToolEngineOptions, onMessage: (type: number, from: number, body: Uint8Array) => void) => NativeToolEngine;
@@ -485,4 +419,6 @@ export interface NativeBinding {
   clientKey(secret: Uint8Array, clientId: Uint8Array): Uint8Array;
   /** The micro bench's kernels, nanoseconds an iteration. */
   micro(name: string, iterations: number, bytes: number): number;
+  /** Takes the lock of an open file, until it is closed or the process ends. 0, or the errno: EBUSY, somebody else has it. */
+  lockFile(fd: number): number;
 }

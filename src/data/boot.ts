@@ -22,6 +22,7 @@ export function configDigest(cluster: Cluster): Buffer {
     cluster.sealed,
     cluster.protocol,
     cluster.mode,
+    cluster.durability,
     limits.operationBytes,
     limits.window,
     limits.sessions,

@@ -12,6 +12,8 @@ export interface BootstrappingOptions {
   replicas: number;
   bootId: Uint8Array;
   configDigest: Uint8Array;
+  /** Whether the life that this replica is in outlasts its process, as far as it is to. */
+  lasts(): boolean;
   /** The record names this process: it begins this life, unless it is in one. */
   begin(lifeId: Uint8Array, record: Uint8Array): void;
 }
@@ -45,10 +47,11 @@ export class Bootstrapping {
     }
   }
 
-  /** BOOTSTRAPPED(life) once there is a life, else BLANK(boot id, config digest). */
+  /** BOOTSTRAPPED(life) once there is a life, on disk where it is to be; BLANK(boot id, config digest) while there is none. */
   #answerOperator(stream: number): void {
-    const { engine, bootId, configDigest } = this.#options;
+    const { engine, bootId, configDigest, lasts } = this.#options;
     const lifeId = engine.lifeId();
+    if (lifeId !== undefined && !lasts()) return;
     if (lifeId !== undefined) engine.sendToStream(stream, MessageType.Bootstrapped, lifeId);
     else engine.sendToStream(stream, MessageType.Blank, encodeBlank(bootId, configDigest));
   }

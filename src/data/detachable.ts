@@ -18,6 +18,7 @@ export function detachableReplicaUpcalls(target: ReplicaUpcalls): Detachable<Rep
       onControl: (type, from, stream, body) => current?.onControl(type, from, stream, body),
       onComplaint: (session, seqno) => current?.onComplaint(session, seqno),
       onTick: (nowUs) => current?.onTick(nowUs),
+      onAppended: () => current?.onAppended(),
     },
     detach() {
       current = undefined;

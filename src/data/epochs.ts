@@ -16,8 +16,10 @@ import {
   reconfigurationRecord,
   sameAddress,
 } from "../control/membership.js";
+import { decodeNewLife } from "../control/new-life.js";
 import { tolerated } from "../control/quorums.js";
 import { Guard, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
+import type { StoredEpoch } from "./durability/stored-state.js";
 import { hex } from "./hashing.js";
 import type { ReplicaDataPlane } from "./replica-data-plane.js";
 
@@ -38,6 +40,12 @@ const FarewellUs = 10_000_000;
 const outsideLife: ReadonlySet<number> = new Set([MessageType.Recovering, MessageType.RecoveryQuery, MessageType.RecoveryAnswer]);
 
 export type RequestAnswer = { state: "pending" | "done"; epoch: number } | { state: "refused"; reason: string; epoch: number };
+
+/** `seqno` and `hash`: the end of the log with which the new life began. */
+export type NewLifeAnswer =
+  | { state: "pending"; epoch: number }
+  | { state: "done"; epoch: number; seqno: number; hash: string }
+  | { state: "refused"; reason: string; epoch: number };
 
 export interface EpochsHost {
   /** Has the group reconcile, if it is in a view. */
@@ -125,6 +133,29 @@ export class Epochs {
     return this.#closing?.configuration ?? this.#pending?.configuration;
   }
 
+  /** What is to be on disk; undefined in epoch 0. */
+  get stored(): StoredEpoch | undefined {
+    if (!this.#configuration || !this.#end) return undefined;
+    return {
+      epoch: this.#epoch,
+      configuration: hex(encodeConfiguration(this.#configuration)),
+      end: this.#end,
+      joining: this.#joining,
+    };
+  }
+
+  /** A replica that starts with what was on disk. False: malformed. */
+  resume(nowUs: number, life: Uint8Array, id: number, stored: StoredEpoch): boolean {
+    const configuration = decodeConfiguration(Buffer.from(stored.configuration, "hex"));
+    if (configuration?.epoch !== stored.epoch || id >= configuration.members.length) return false;
+    if (!this.#become(nowUs, life, configuration, stored.end, id)) return false;
+    this.#joining = stored.joining;
+    this.#tellUs = nowUs;
+    this.#options.host.entered(configuration, id, stored.joining);
+    if (stored.joining) this.#options.host.takeOver(stored.end.seqno);
+    return true;
+  }
+
   /** An operator's RECONFIGURE: life id, then the configuration. */
   request(nowUs: number, body: Uint8Array): RequestAnswer {
     const { engine, data, snapshots, largestBytes } = this.#options;
@@ -154,6 +185,40 @@ export class Epochs {
       this.#options.host.reconcile(nowUs);
     }
     return { state: "pending", epoch };
+  }
+
+  /**
+   * An operator's NEW-LIFE: more than f have lost their memory, and the group would stand still for ever. Who has `from` begins the new life
+   * with all that its log holds: what clients were told may be in its uncommitted part too. Another that has its memory joins.
+   */
+  newLife(nowUs: number, body: Uint8Array): NewLifeAnswer {
+    const { engine, data, snapshots, host, bootId } = this.#options;
+    const epoch = this.#epoch;
+    const refuse = (reason: string): NewLifeAnswer => ({ state: "refused", reason, epoch });
+    const own = engine.lifeId();
+    const message = decodeNewLife(body);
+    if (!message) return refuse("malformed");
+    const { configuration, life, end } = message;
+    if (own !== undefined && hex(own) === life)
+      return this.#joining || !this.#end ? { state: "pending", epoch } : { state: "done", epoch, ...this.#end };
+    if (own === undefined || hex(own) !== message.formerLife || configuration.epoch <= epoch) return refuse("other-life");
+    if (data.status === ReplicaStatus.Recovery) return refuse("recovering");
+    if (!snapshots) return refuse("no-snapshots");
+    if (this.#replicas.length - host.silent().length > tolerated(this.#replicas.length)) return refuse("not-lost");
+    const joins = configuration.members.findIndex((member) => member.bootId === bootId);
+    if (joins >= 0) {
+      if (!end) return { state: "pending", epoch };
+      if (data.committed > end.seqno) return refuse("ahead");
+      this.#join(nowUs, { life, configuration, to: joins, holders: 0, ...end }, joins);
+      return { state: "pending", epoch };
+    }
+    if (!configuration.members.some(({ from }) => from === this.#id)) return refuse("malformed");
+    if (data.status === ReplicaStatus.Normal) host.reconcile(nowUs);
+    // From now on the log stands still, for the others that it would take to leave this status are gone.
+    if (data.status !== ReplicaStatus.Reconciliation || data.executed < data.logEnd) return { state: "pending", epoch };
+    data.commitTo(data.logEnd);
+    this.#finish(nowUs, Buffer.from(life, "hex"), configuration, data.logEnd);
+    return this.#epoch === epoch || !this.#end ? { state: "pending", epoch } : { state: "done", epoch: this.#epoch, ...this.#end };
   }
 
   /** The entry that a merge is to put last; undefined: none. */
@@ -189,7 +254,7 @@ export class Epochs {
     const closing = this.#closing;
     const { data } = this.#options;
     if (closing && data.committed >= closing.seqno && data.executed >= closing.seqno)
-      this.#finish(nowUs, closing.configuration, closing.seqno);
+      this.#finish(nowUs, this.#options.engine.lifeId() as Uint8Array, closing.configuration, closing.seqno);
     if (nowUs >= this.#tellUs) this.#tell(nowUs);
     if (nowUs >= this.#askUs) this.#ask(nowUs);
   }
@@ -278,30 +343,35 @@ export class Epochs {
       data.fail(`epoch ${this.#epoch} could not begin with the state at ${data.committed}`);
       return true;
     }
+    data.durability?.replaced(data.logEnd);
     this.#joining = false;
     this.#tellUs = nowUs;
     return view <= first;
   }
 
   /** The epoch has ended here, and all of it is executed. */
-  #finish(nowUs: number, configuration: Configuration, seqno: number): void {
+  #finish(nowUs: number, life: Uint8Array, configuration: Configuration, seqno: number): void {
     const { engine, data, host, firstMode } = this.#options;
     const replica = configuration.members.findIndex(({ from }) => from === this.#id);
     if (replica < 0) return; // until enough others have the state
     const end = { seqno, hash: hex(engine.hashAt(seqno)) };
-    if (!this.#become(nowUs, engine.lifeId() as Uint8Array, configuration, end, replica)) return;
+    if (!this.#become(nowUs, life, configuration, end, replica)) return;
     if (!engine.beginEpoch(firstViewOf(configuration), firstMode)) {
       data.fail(`epoch ${configuration.epoch} could not begin`);
       return;
     }
+    data.durability?.replaced(data.logEnd);
     this.#tellUs = nowUs;
     host.entered(configuration, replica, false);
   }
 
+  /** The former epoch's peers are others from now on. */
   #become(nowUs: number, life: Uint8Array, configuration: Configuration, end: End, replica: number): boolean {
     const { epoch, members } = configuration;
     const replicas = members.map(({ address }) => address);
-    if (!this.#options.engine.reconfigure({ life, epoch, replica, replicas })) return false;
+    const { data, engine } = this.#options;
+    if (!engine.reconfigure({ life, epoch, replica, replicas })) return false;
+    data.durability?.entered();
     this.#epoch = epoch;
     this.#id = replica;
     this.#replicas = replicas;

@@ -22,6 +22,13 @@ export type ReplicaEvent =
   | { type: "recovery-progress"; replica: number; code: RecoveryCode; reason: string }
   /** It is back: NORMAL in `view`, as its `incarnation`, `durationMs` after its start. */
   | { type: "recovery-finished"; replica: number; view: number; incarnation: number; durationMs: number }
+  /**
+   * It began with its data directory: the log up to `seqno`, and `view`. `memory` "kept": it goes on as if it had been slow; "lost": others may
+   * have been told more, so that it recovers, with this as a start.
+   */
+  | { type: "restarted"; replica: number; view: number; seqno: number; memory: "kept" | "lost" }
+  /** A write to its data directory failed. `fatal`: under "sync" the replica acknowledges nothing any more. */
+  | { type: "storage-failed"; replica: number; fatal: boolean; message: string }
   /** State and sessions up to `seqno` are kept as a snapshot; the log below the one before it may be dropped. */
   | { type: "checkpoint-taken"; replica: number; seqno: number }
   /** The machine's snapshot threw at `seqno`, or returned no bytes: the log can't be truncated there. */

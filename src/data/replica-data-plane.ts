@@ -5,6 +5,7 @@ import type { Snapshot } from "../control/snapshot.js";
 import type { NativeBinding, NativeReplicaEngine } from "./binding.js";
 import { StatusWord } from "./binding.js";
 import { CheckpointKeeper, verifySnapshot } from "./checkpoints.js";
+import type { Durability } from "./durability/durability.js";
 import { chainRuns, OffThreadBytes } from "./hashing.js";
 import type { MachineHost } from "./machine-host.js";
 
@@ -48,6 +49,8 @@ export interface ReplicaDataPlaneOptions {
 export class ReplicaDataPlane implements DataPlane {
   readonly logEntries: number;
   readonly keeper: CheckpointKeeper;
+  /** Where state and log go to disk; undefined: nowhere. */
+  durability: Durability | undefined;
   readonly #binding: NativeBinding;
   readonly #engine: NativeReplicaEngine;
   readonly #machine: MachineHost;
@@ -103,6 +106,15 @@ export class ReplicaDataPlane implements DataPlane {
   get committed(): number {
     return this.#words[StatusWord.Committed] as number;
   }
+  get durableEnd(): number {
+    return this.#words[this.#waits ? StatusWord.Durable : StatusWord.LogEnd] as number;
+  }
+  get diskDelayUs(): number {
+    return this.durability?.delayUs ?? 0;
+  }
+  get viewDurable(): boolean {
+    return this.durability?.viewDurable ?? true;
+  }
   get logBase(): number {
     return this.#words[StatusWord.LogBase] as number;
   }
@@ -128,6 +140,9 @@ export class ReplicaDataPlane implements DataPlane {
   summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array {
     return this.#binding.summaryHash(previous, record);
   }
+  get #waits(): boolean {
+    return this.durability?.waits === true;
+  }
   freeze(view: number): void {
     this.#engine.freeze(view);
   }
@@ -135,6 +150,7 @@ export class ReplicaDataPlane implements DataPlane {
   install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void {
     const rolledBack = this.#rollBackMachine(keepTo);
     this.#engine.install(view, mode, keepTo, records);
+    this.durability?.replaced(keepTo);
     this.commitExecuted();
     this.#hooks.onInstalled(view, rolledBack, records.length);
   }
@@ -142,6 +158,7 @@ export class ReplicaDataPlane implements DataPlane {
   installSnapshot(view: number, mode: number, snapshot: Snapshot, records: Uint8Array[]): boolean {
     if (!this.#restore(snapshot)) return false;
     this.#engine.install(view, mode, snapshot.seqno, records);
+    this.durability?.replaced(snapshot.seqno);
     this.commitExecuted();
     this.#hooks.onInstalled(view, 0, records.length);
     return true;
@@ -185,6 +202,7 @@ export class ReplicaDataPlane implements DataPlane {
   }
 
   truncate(seqno: number): void {
+    this.durability?.beforeTruncation();
     this.#engine.truncate(seqno);
   }
 
@@ -204,7 +222,7 @@ export class ReplicaDataPlane implements DataPlane {
     this.#engine.answer(fromSeqno, toSeqno);
   }
   send(to: number, type: number, body: Uint8Array): void {
-    this.#engine.send(to, type, body);
+    if (this.durability?.holds(to, type, body) !== true) this.#engine.send(to, type, body);
   }
   fail(message: string): void {
     this.#hooks.onFail(message);
@@ -225,6 +243,7 @@ export class ReplicaDataPlane implements DataPlane {
 
   #taken(snapshot: Snapshot): void {
     this.#words[StatusWord.Checkpoint] = snapshot.seqno;
+    this.durability?.taken(snapshot);
     this.#hooks.onCheckpoint(snapshot);
   }
 
@@ -234,6 +253,7 @@ export class ReplicaDataPlane implements DataPlane {
       this.#hooks.onFail(`the snapshot at ${seqno} can't be restored: its session table is malformed`);
       return false;
     }
+    this.durability?.restored(snapshot);
     this.keeper.reset();
     if (!this.#machine.restore(seqno, machine)) return false;
     this.#words[StatusWord.Checkpoint] = seqno;

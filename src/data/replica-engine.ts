@@ -4,7 +4,7 @@ import { SquallError } from "../errors.js";
 import type { NativeReplicaEngine, ReplicaUpcalls } from "./binding.js";
 import { addressErrorCode, endpointsOf } from "./endpoints.js";
 import type { MachineHost } from "./machine-host.js";
-import type { ReplicaHostOptions } from "./replica-host.js";
+import type { ReplicaHostOptions } from "./replica-host-options.js";
 
 /** Throws ADDRESS_IN_USE, ADDRESS_INVALID or INVALID_OPTION. */
 export function openReplicaEngine(
@@ -45,6 +45,7 @@ export function openReplicaEngine(
         rows: machine.rows,
         arena: machine.arena,
         results: machine.results,
+        durability: options.stored?.level ?? 0,
         ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
       },
       upcalls,

@@ -1,7 +1,4 @@
-/**
- * One replica in this thread: the native engine, the control plane and the machine, wired together. Synchronous and
- * without I/O of its own, so that the simulator drives it over the loop as the sockets do.
- */
+/** One replica in this thread: native engine, control plane and machine. Synchronous and without I/O, so that the simulator drives it too. */
 import { createHash } from "node:crypto";
 import { protocolRules } from "../config/protocols.js";
 import type { Cluster } from "../config-types.js";
@@ -10,24 +7,14 @@ import type { ControlEvent } from "../control/data-plane.js";
 import { type Configuration, formatAddress, portOf } from "../control/membership.js";
 import type { Snapshot } from "../control/snapshot.js";
 import { SquallError } from "../errors.js";
-import type { Machine } from "../machine.js";
-import { type ReplicaReport, readProgress } from "../status.js";
-import { version } from "../version.js";
-import {
-  dropReasons,
-  MessageType,
-  type NativeAddress,
-  type NativeBinding,
-  type NativeLoopHub,
-  type NativeReplicaEngine,
-  type NativeUdpFabric,
-  ReplicaStatus,
-  StatusWord,
-} from "./binding.js";
-import { configDigest, limitsDigest, newBootId } from "./boot.js";
+import type { ReplicaReport } from "../status.js";
+import { dropReasons, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus, StatusWord } from "./binding.js";
+import { configDigest, newBootId } from "./boot.js";
 import { Bootstrapping } from "./bootstrapping.js";
 import { detachableReplicaUpcalls } from "./detachable.js";
-import { type Endpoints, endpointsOf } from "./endpoints.js";
+import { type ControlMemory, Persistence } from "./durability/persistence.js";
+import type { StoredReplica } from "./durability/stored-replica.js";
+import { endpointsOf } from "./endpoints.js";
 import { Epochs } from "./epochs.js";
 import type { ReplicaEvent } from "./events.js";
 import { FaultAgreement } from "./fault-agreement.js";
@@ -35,7 +22,9 @@ import { combineDigests, hex } from "./hashing.js";
 import { failureDigest, type MachineFailure, MachineHost } from "./machine-host.js";
 import { ReplicaDataPlane } from "./replica-data-plane.js";
 import { checkpointEvery, openReplicaEngine } from "./replica-engine.js";
+import { newStatusWords, type ReplicaHostOptions } from "./replica-host-options.js";
 import { ReplicaObserver } from "./replica-observer.js";
+import { describeReplica } from "./replica-report.js";
 import { StatusAnswers } from "./status-answers.js";
 import { TakeOver } from "./take-over.js";
 
@@ -46,35 +35,6 @@ const BatchArenaBytes = 256 * 1024;
 const EarlyUs = 2_000;
 /** How often a part of a snapshot in chunks is pulled. */
 const PullEveryUs = 1_000;
-export interface ReplicaHostOptions {
-  binding: NativeBinding;
-  fabric: NativeUdpFabric | NativeLoopHub;
-  /** Under the loop: the port made for this replica. */
-  loopPort?: number;
-  cluster: Cluster;
-  id: number;
-  machine: Machine;
-  /** Under the loop, or to bind elsewhere than the cluster says. */
-  endpoints?: Endpoints;
-  /** Test builds only. */
-  guardsOff?: number;
-  debug?: boolean;
-  /** StatusWord.Count words over a SharedArrayBuffer; made here unless given. */
-  words?: Float64Array;
-  /** 16 bytes, fresh for each start of the process. */
-  bootId?: Uint8Array;
-  /** Operations of one batch upcall, and room for their bytes: what one replica holds beyond its log. */
-  batch?: { rows: number; arenaBytes: number };
-  /** The simulator has no other threads: snapshots are hashed where they are. */
-  hashInPlace?: boolean;
-  /** Called synchronously; must not throw. */
-  onEvent?: (event: ReplicaEvent) => void;
-}
-
-export function newStatusWords(): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(StatusWord.Count * Float64Array.BYTES_PER_ELEMENT));
-}
-
 const BadBodyWord = StatusWord.DropBase + dropReasons.indexOf("badBody");
 
 export class ReplicaHost {
@@ -89,6 +49,7 @@ export class ReplicaHost {
   readonly #bootstrapping: Bootstrapping;
   readonly #guardsOff: number;
   readonly epochs: Epochs;
+  readonly #persistence: Persistence | undefined;
   #faults: FaultAgreement;
   /** While this replica joins an epoch. */
   #takeOver: TakeOver | undefined;
@@ -104,12 +65,14 @@ export class ReplicaHost {
     onControl: (type, from, stream, body) => this.#onControl(type, from, stream, body),
     onComplaint: (session, seqno) => this.#onComplaint(session, seqno),
     onTick: (nowUs) => this.#onTick(nowUs),
+    onAppended: () => this.#persistence?.durability.pump(),
   });
   #armedUs = Number.POSITIVE_INFINITY;
   #progressSeqno = 0;
   #broken: string | undefined;
   #halted = false;
   #closed = false;
+  #storageLost = false;
 
   /** Opens the replica's endpoints. Throws ADDRESS_IN_USE, ADDRESS_INVALID, SECRET_MISSING or INVALID_OPTION. */
   constructor(options: ReplicaHostOptions) {
@@ -167,6 +130,7 @@ export class ReplicaHost {
       replicas: n,
       bootId: this.#bootId,
       configDigest: this.#configDigest,
+      lasts: () => this.data.viewDurable,
       begin: (lifeId, record) => void this.bootstrap(lifeId, record),
     });
     this.epochs = new Epochs({
@@ -189,6 +153,7 @@ export class ReplicaHost {
     });
     this.control = this.#newControl();
     this.#faults = this.#newFaults();
+    this.#persistence = options.stored && this.#newPersistence(options.stored);
     this.#observer = new ReplicaObserver(id, this.words, () => this.control.snapshot, this.#onEvent);
     this.#openedUs = this.engine.nowUs();
     this.#arm();
@@ -211,11 +176,19 @@ export class ReplicaHost {
     return this.engine.address();
   }
 
+  /** With a data directory, right after the constructor: goes on from what was on disk. Throws STORAGE_CORRUPT. */
+  begin(): void {
+    this.#persistence?.begin(this.engine.nowUs());
+    this.words[StatusWord.Incarnation] = this.control.snapshot.incarnation;
+    this.#arm();
+  }
+
   /** Enters NORMAL in view 0 of this life; false unless the replica is blank. `record` is what peers are told that missed it. */
   bootstrap(lifeId: Uint8Array, record?: Uint8Array): boolean {
     if (this.#closed || this.engine.lifeId() !== undefined || this.data.status !== ReplicaStatus.Recovery) return false;
     this.engine.bootstrap(lifeId);
     this.#bootstrapping.record = record;
+    this.data.durability?.replaced(0);
     this.words[StatusWord.Incarnation] = this.control.snapshot.incarnation;
     this.#onEvent({ type: "bootstrapped", replica: this.id, lifeId: hex(lifeId) });
     this.control.onProgress(this.engine.nowUs());
@@ -225,36 +198,19 @@ export class ReplicaHost {
 
   /** The report, without digest. */
   report(): ReplicaReport {
-    const progress = readProgress(this.words);
-    const lifeId = this.#closed ? undefined : this.engine.lifeId();
-    const failure = this.machine.failure;
-    const { leader, unheard, lastReason, recovery } = this.control.snapshot;
-    return {
-      id: this.id,
-      replicas: this.epochs.replicas.length,
-      epoch: this.epoch,
-      members: this.epochs.replicas.map(formatAddress),
-      ...(this.epochs.next === undefined ? {} : { nextEpoch: this.epochs.next.epoch }),
-      joining: this.epochs.joining,
-      limitsDigest: hex(limitsDigest(this.#cluster)),
-      ...progress,
-      version,
-      timeMs: Date.now(),
-      uptimeMs: this.#closed ? 0 : (this.engine.nowUs() - this.#openedUs) / 1000,
-      leader,
-      silent: [...unheard],
-      reason: recovery?.text ?? lastReason,
-      configDigest: hex(this.#configDigest),
-      lifeId: lifeId === undefined ? undefined : hex(lifeId),
-      bootId: hex(this.#bootId),
-      committedHash: this.#closed ? "" : hex(this.engine.hashAt(progress.committed)),
-      hash: this.#closed ? "" : hex(this.engine.hashAt(progress.speculative)),
-      ...(failure === undefined
-        ? {}
-        : { failure: { code: failure.code, seqno: failure.seqno, upcall: failure.upcall, message: failure.text } }),
-      ...(this.#broken === undefined ? {} : { broken: this.#broken }),
-      network: this.#closed ? {} : this.engine.counters(),
-    };
+    return describeReplica({
+      words: this.words,
+      engine: this.#closed ? undefined : this.engine,
+      control: this.control.snapshot,
+      epochs: this.epochs,
+      machine: this.machine,
+      cluster: this.#cluster,
+      configDigest: this.#configDigest,
+      bootId: this.#bootId,
+      openedUs: this.#openedUs,
+      broken: this.#broken,
+      persistence: this.#persistence,
+    });
   }
 
   /** Digest of machine state and session table at `executed`, computed here and now. Throws what the machine throws. */
@@ -265,13 +221,24 @@ export class ReplicaHost {
     return combineDigests(stateDigest, this.engine.sessionDigest());
   }
 
-  close(): void {
-    if (this.#closed) return;
+  /** `done`: what was to go to disk is there. */
+  close(done: (error?: Error) => void = () => {}): void {
+    if (this.#closed) {
+      done();
+      return;
+    }
     this.#closed = true;
+    if (this.#persistence) this.#persistence.durability.close(done);
+    else done();
     this.engine.close();
     this.#upcalls.detach();
     this.words[StatusWord.Status] = ReplicaStatus.Closed;
     this.#onEvent({ type: "closed", replica: this.id });
+  }
+
+  /** The process dies: nothing more reaches the disk. */
+  abandon(): void {
+    this.#persistence?.durability.abandon();
   }
 
   #onTick(nowUs: number): void {
@@ -304,18 +271,23 @@ export class ReplicaHost {
   }
 
   #onControl(type: number, from: number, stream: number, body: Uint8Array): void {
-    if (this.#stopped()) return;
+    if (this.#closed) return;
     const nowUs = this.engine.nowUs();
+    if (type === MessageType.StatusRequest)
+      this.engine.sendToStream(stream, MessageType.StatusReply, this.#statusAnswers.answer(nowUs, body));
+    if (this.#stopped()) return;
     switch (type) {
       case MessageType.StatusRequest:
-        this.engine.sendToStream(stream, MessageType.StatusReply, this.#statusAnswers.answer(nowUs, body));
         break;
       case MessageType.Fault:
         this.#faults.onMessage(nowUs, from, body);
         break;
       case MessageType.Reconfigure:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.request(nowUs, body))));
+      case MessageType.NewLife: {
+        const answer = type === MessageType.NewLife ? this.epochs.newLife(nowUs, body) : this.epochs.request(nowUs, body);
+        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(answer)));
         break;
+      }
       case MessageType.NewEpoch:
         if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
         break;
@@ -330,8 +302,36 @@ export class ReplicaHost {
     this.#arm();
   }
 
-  #newControl(): ControlPlane {
-    return new ControlPlane(this.#controlConfig(), this.data);
+  #newControl(memory: ControlMemory = {}): ControlPlane {
+    return new ControlPlane({ ...this.#controlConfig(), ...memory }, this.data);
+  }
+
+  #newPersistence(stored: StoredReplica): Persistence {
+    const host = {
+      control: () => this.control,
+      newControl: (memory: ControlMemory) => {
+        this.control = this.#newControl(memory);
+      },
+      event: (event: ReplicaEvent) => this.#onEvent(event),
+      durable: () => this.#onDurable(),
+      // What this replica would promise from now on would not last: it promises nothing.
+      stop: () => {
+        if (!this.#stopped()) this.engine.freeze(this.data.view);
+        this.#storageLost = true;
+      },
+    };
+    const { engine, data, words } = this;
+    const largestOperationBytes = this.#cluster.limits.operationBytes;
+    return new Persistence({ stored, engine, data, words, epochs: this.epochs, largestOperationBytes, guardsOff: this.#guardsOff, host });
+  }
+
+  #onDurable(): void {
+    if (this.#stopped()) return;
+    const nowUs = this.engine.nowUs();
+    this.control.onDurable(nowUs);
+    this.epochs.step(nowUs);
+    this.#observer.observe(nowUs);
+    this.#arm();
   }
 
   #controlConfig(): ControlPlaneConfig {
@@ -437,21 +437,20 @@ export class ReplicaHost {
   }
 
   #onControlEvent(event: ControlEvent): void {
-    const replica = this.id;
     if (event.type === "recovered") {
       this.words[StatusWord.Incarnation] = event.incarnation;
       const durationMs = (this.engine.nowUs() - this.#openedUs) / 1000;
-      this.#onEvent({ type: "recovery-finished", replica, view: this.data.view, incarnation: event.incarnation, durationMs });
+      this.#onEvent({ type: "recovery-finished", replica: this.id, view: this.data.view, incarnation: event.incarnation, durationMs });
     } else {
-      this.#onEvent({ ...event, replica });
+      this.#onEvent({ ...event, replica: this.id });
     }
   }
 
   #onCheckpoint(snapshot: Snapshot): void {
-    if (this.#stopped()) return;
-    this.#checkpoint = snapshot;
-    this.control.onCheckpoint(this.engine.nowUs(), snapshot);
-    this.#arm();
+    this.#goOn((nowUs) => {
+      this.#checkpoint = snapshot;
+      this.control.onCheckpoint(nowUs, snapshot);
+    });
   }
 
   /** Goes on with what was done on another thread meanwhile. */
@@ -475,10 +474,11 @@ export class ReplicaHost {
   }
 
   #stopped(): boolean {
-    return this.#closed || this.#broken !== undefined;
+    return this.#closed || this.#broken !== undefined || this.#storageLost;
   }
 
   #arm(): void {
+    this.#persistence?.durability.pump();
     // Ticks cost a crossing each: asked for only where the control plane, or a commit that waits for execution, needs one.
     const { data } = this;
     const progressSeqno = data.executed < data.committed ? 0 : this.control.progressSeqno();

@@ -21,6 +21,8 @@ import { ClientHost } from "../data/client-host.js";
 import type { Endpoints } from "../data/endpoints.js";
 import type { ReplicaEvent } from "../data/events.js";
 import { ReplicaHost } from "../data/replica-host.js";
+import type { SimulatedDisk } from "./disk.js";
+import { SimulatedDisks } from "./disks.js";
 import { newestMembers } from "./members.js";
 import { ModelMachine } from "./model-machine.js";
 import type { Oracle } from "./oracle.js";
@@ -56,6 +58,8 @@ export interface ClusterOptions {
   window: number;
   protocol: ClusterProtocol;
   mode: ClusterMode;
+  durability: "memory" | "sync";
+  diskSyncUs: [number, number];
   /** 0: none in a run of this size. */
   checkpointEvery: number;
   guardsOff: number;
@@ -80,6 +84,9 @@ export class SimulatedCluster {
   readonly clients: ClientHost[] = [];
   /** What replicas counted that are gone. */
   readonly buried = { rolledBack: 0, reconciliations: 0 };
+  /** Replicas whose disk failed: they promise nothing until they are started again. */
+  readonly storageLost = new Set<number>();
+  readonly disks: SimulatedDisks | undefined;
   private readonly dead = new Set<number>();
   private readonly rollbackTrace = new Float64Array(3);
   private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
@@ -101,14 +108,24 @@ export class SimulatedCluster {
     };
     // Who is blank, or no member any more, ignores requests.
     if (options.multicast) this.hub.setGroup(GROUP_PORT, this.replicaPorts);
+    if (options.durability === "sync") {
+      this.disks = new SimulatedDisks(
+        prng.split("disks"),
+        replicas + spares,
+        () => this.hub.nowUs(),
+        this.cluster.group,
+        options.diskSyncUs,
+      );
+    }
     for (let place = 0; place < replicas; place++) this.openReplica(place, prng.split(`boot ${place}`));
     plans.forEach((plan, index) => {
       this.openClient(plan, index, prng.split(`client id ${index}`));
     });
   }
 
-  private openReplica(place: number, prng: Prng): void {
+  private openReplica(place: number, prng: Prng, mayRepair = false): void {
     const { binding, oracle, guardsOff, onEvent, onCommitted, replicas } = this.options;
+    const stored = this.disks?.open(place, mayRepair);
     const machine = new ModelMachine(
       oracle.witnessFor(place, () => {
         const host = this.hosts[place];
@@ -137,17 +154,50 @@ export class SimulatedCluster {
       bootId: randomBytes(prng, ID_BYTES),
       hashInPlace: true,
       batch: { rows: BATCH_ROWS, arenaBytes: ARENA_BYTES },
-      onEvent: (event) => onEvent(event, place),
+      ...(stored === undefined ? {} : { stored }),
+      onEvent: (event) => {
+        if (event.type === "storage-failed" && event.fatal) this.storageLost.add(place);
+        onEvent(event, place);
+      },
       ...(guardsOff === 0 ? {} : { guardsOff }),
     });
+    if (stored) this.hosts[place]!.begin();
+  }
+
+  /** Virtual time up to `atUs`, or fewer events than `most`; returns how many there were. */
+  run(atUs: number, most: number): number {
+    const { hub, disks } = this;
+    if (!disks) return hub.run(atUs, most);
+    let events = 0;
+    for (;;) {
+      const untilUs = Math.min(atUs, Math.max(hub.nowUs(), disks.nextUs));
+      if (hub.nowUs() < untilUs) events += hub.run(untilUs, most - events);
+      this.bury();
+      if (hub.nowUs() < untilUs) return events;
+      if (disks.nextUs > hub.nowUs()) {
+        if (hub.nowUs() >= atUs) return events;
+        continue;
+      }
+      disks.runDue();
+      events++;
+      this.bury();
+    }
+  }
+
+  diskOf(place: number): SimulatedDisk | undefined {
+    return this.disks?.disks[place];
   }
 
   /**
    * Kills a replica with its memory, also in the middle of one of its upcalls: what it sends from now on is lost. Its engine is
    * closed by bury(), between two runs of the hub.
    */
-  crash(place: number): void {
+  crash(place: number, powerLoss = false): void {
     this.hub.setOpen(this.replicaPorts[place]!, false);
+    this.hosts[place]?.abandon();
+    if (powerLoss) this.diskOf(place)?.powerLoss();
+    else this.diskOf(place)?.processLoss();
+    this.storageLost.delete(place);
     this.dead.add(place);
     this.hub.stop();
   }
@@ -161,14 +211,14 @@ export class SimulatedCluster {
     }
   }
 
-  /** Starts a killed or retired replica again, or a spare one for the first time: a process that knows nothing. */
-  restart(place: number, prng: Prng): void {
+  /** Starts a killed or retired replica again, or a spare one for the first time: a process that knows nothing but its disk. */
+  restart(place: number, prng: Prng, mayRepair = false): void {
     this.bury();
     const before = this.hosts[place];
     if (before !== undefined && !this.dead.has(place)) this.count(before);
     this.dead.delete(place);
     this.hub.setOpen(this.replicaPorts[place]!, true);
-    this.openReplica(place, prng);
+    this.openReplica(place, prng, mayRepair);
   }
 
   private count(host: ReplicaHost): void {
@@ -243,12 +293,12 @@ export class SimulatedCluster {
       const record = all ? encodeBootRecord({ lifeId, bootIds: known }) : new Uint8Array(0);
       for (let replica = 0; replica < replicas; replica++)
         tool.send(replica, all ? MessageType.BootstrapCommit : MessageType.BootstrapPrepare, record);
-      this.hub.run(this.hub.nowUs() + BOOT_RESEND_US, Number.MAX_SAFE_INTEGER);
+      this.run(this.hub.nowUs() + BOOT_RESEND_US, Number.MAX_SAFE_INTEGER);
     }
     tool.close();
     for (const client of this.clients) client.start();
     const ready = () => this.clients.every((client) => client.state === ClientState.Ready);
-    while (!ready() && this.hub.nowUs() < BOOT_LIMIT_US) this.hub.run(this.hub.nowUs() + 1_000, Number.MAX_SAFE_INTEGER);
+    while (!ready() && this.hub.nowUs() < BOOT_LIMIT_US) this.run(this.hub.nowUs() + 1_000, Number.MAX_SAFE_INTEGER);
     return ready();
   }
 
@@ -336,7 +386,18 @@ function withMisbehaviour(binding: NativeBinding, misbehave: Misbehaviour): Nati
   return Object.create(binding, { ClientEngine: { value: MisbehavingClient } }) as NativeBinding;
 }
 
-function simulatedCluster({ prng, replicas, operations, timing, window, plans, protocol, mode, checkpointEvery }: ClusterOptions): Cluster {
+function simulatedCluster({
+  prng,
+  replicas,
+  operations,
+  timing,
+  window,
+  plans,
+  protocol,
+  mode,
+  durability,
+  checkpointEvery,
+}: ClusterOptions): Cluster {
   const keys = prng.split("keys");
   return {
     file: undefined,
@@ -349,6 +410,7 @@ function simulatedCluster({ prng, replicas, operations, timing, window, plans, p
     datagramBytes: 1_400,
     protocol,
     mode,
+    durability,
     limits: {
       operationBytes: 8_192,
       window,

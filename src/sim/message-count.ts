@@ -65,6 +65,8 @@ export function countMessages({ binding, protocol, replicas, operations = 50 }: 
     timing,
     window: 1,
     protocol,
+    durability: "memory",
+    diskSyncUs: [0, 0],
     mode: "speculative",
     checkpointEvery: 0,
     guardsOff: 0,

@@ -33,6 +33,13 @@ export interface FaultProfile {
   checkpointEvery: readonly number[];
   /** Weight of crashes with loss of memory among the episodes; 0: none. */
   crashes: number;
+  /** "sync": replicas have disks, from which they come back. */
+  durability: "memory" | "sync";
+  /** Weights of losses of power, of any number of replicas at once, and of faults of at most f disks, among the episodes. */
+  powerLosses: number;
+  diskFaults: number;
+  /** Virtual microseconds that a write takes to be on disk: slower than messages, what is promised too early shows. */
+  diskSyncUs: [number, number];
   /** How often a seed changes its members, and how many changes it begins then, at most, per 100 ms of virtual time (but one at least). */
   membersChance: number;
   changesPer100Ms: number;
@@ -65,6 +72,10 @@ const none: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  durability: "memory",
+  powerLosses: 0,
+  diskFaults: 0,
+  diskSyncUs: [50, 2_000],
   membersChance: 0,
   changesPer100Ms: 0,
   scriptChance: 0,
@@ -105,6 +116,10 @@ const standard: FaultProfile = {
   modes: ["adaptive", "adaptive", "speculative", "leader"],
   checkpointEvery: [0, 32, 200],
   crashes: 2,
+  durability: "memory",
+  powerLosses: 0,
+  diskFaults: 0,
+  diskSyncUs: [50, 2_000],
   membersChance: 0.2,
   changesPer100Ms: 1,
   scriptChance: 0.1,
@@ -170,6 +185,22 @@ const crash: FaultProfile = {
   scriptChance: 0,
 };
 
+/** Short runs of replicas with disks, which lose power together, and whose disks fail. */
+const disk: FaultProfile = {
+  ...mutation,
+  modes: ["adaptive", "speculative", "leader"],
+  checkpointEvery: [0, 32, 200],
+  durability: "sync",
+  membersChance: 0,
+  crashes: 4,
+  powerLosses: 10,
+  diskFaults: 3,
+  scriptChance: 0,
+  readShares: [0, 0.3],
+};
+
+/** The same with disks that are well but slow, for the mutation checks. */
+const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, diskSyncUs: [2_000, 30_000] };
 /** Short runs in which replicas come, go and lose their memory all the time. */
 const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
 
@@ -187,6 +218,8 @@ export const profiles: Readonly<Record<string, FaultProfile>> = {
   mutation,
   mutationLeader,
   crash,
+  disk,
+  powerLoss,
   members,
   mutationMembers,
   reads,
@@ -231,6 +264,10 @@ export interface DrawnFaults {
   adversaries: boolean;
   /** Weight of crashes among the episodes. */
   crashes: number;
+  durability: "memory" | "sync";
+  diskSyncUs: [number, number];
+  powerLosses: number;
+  diskFaults: number;
   /** Changes of the members that are begun. */
   changes: number;
   mode: ClusterMode;
@@ -275,6 +312,10 @@ export function drawFaults(
     multicast: prng.chance(profile.multicastChance),
     multicastSkewUs: prng.pick(profile.multicastSkewsUs),
     crashes: has() ? profile.crashes : 0,
+    durability: profile.durability,
+    diskSyncUs: profile.diskSyncUs,
+    powerLosses: profile.powerLosses,
+    diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
     mode: prng.pick(profile.modes),
     checkpointEvery: prng.pick(profile.checkpointEvery),
     changes:

@@ -20,6 +20,8 @@ export type EpisodeKind =
   | "slowPath"
   | "lossyPath"
   | "crash"
+  | "powerLoss"
+  | "diskFault"
   | "membersChange";
 
 export interface Schedule {
@@ -47,7 +49,14 @@ export interface Crashes {
   /** Now, or (`within`) in the middle of the replica's next install or commit. */
   kill(replica: number, within: boolean): void;
   restart(replica: number): void;
+  /** The power fails, at these replicas at once. */
+  losePower(replicas: readonly number[]): void;
+  /** Something goes wrong with this replica's disk. */
+  failDisk(replica: number, fault: DiskFault): void;
 }
+
+export const diskFaults = ["full", "failedSync", "failedWrite", "rot"] as const;
+export type DiskFault = (typeof diskFaults)[number];
 
 /** Draws the clocks and the episodes of [startUs, startUs + chaosUs). */
 export function drawSchedule(options: ScheduleOptions): Schedule {
@@ -65,6 +74,8 @@ class ScheduleDrawer {
     slowPath: 0,
     lossyPath: 0,
     crash: 0,
+    powerLoss: 0,
+    diskFault: 0,
     membersChange: 0,
     clockSkew: 0,
   };
@@ -87,6 +98,8 @@ class ScheduleDrawer {
     if (faults.slowPaths) kinds.push("slowPath", "slowPath");
     if (faults.lossyPaths) kinds.push("lossyPath");
     for (let i = 0; i < faults.crashes; i++) kinds.push("crash");
+    for (let i = 0; i < faults.powerLosses; i++) kinds.push("powerLoss");
+    for (let i = 0; i < faults.diskFaults; i++) kinds.push("diskFault");
     for (let episode = 0; episode < faults.episodes && kinds.length > 0; episode++) {
       const kind = prng.pick(kinds);
       const fromUs = startUs + prng.below(chaosUs);
@@ -170,6 +183,27 @@ class ScheduleDrawer {
     const within = prng.chance(0.6);
     this.at(fromUs, `kill replica ${replica}${within ? " at its next install or commit" : ""}`, () => crashes.kill(replica, within));
     this.at(untilUs, `restart replica ${replica}`, () => crashes.restart(replica));
+  }
+
+  /** Half of the time of all replicas; each starts again at a time of its own. */
+  powerLoss(fromUs: number, untilUs: number): void {
+    const { prng, ports, crashes } = this.options;
+    const all = ports.replicas.map((_, replica) => replica);
+    const replicas = prng.chance(0.5) ? all : prng.shuffle(all).slice(0, prng.between(1, all.length));
+    this.at(fromUs, `power fails at replicas ${replicas.join(", ")}`, () => crashes.losePower(replicas));
+    for (const replica of replicas) {
+      const atUs = fromUs + 1 + prng.below(Math.max(1, untilUs - fromUs));
+      this.at(Math.min(atUs, this.endUs), `restart replica ${replica}`, () => crashes.restart(replica));
+    }
+  }
+
+  /** The first f replicas have the bad disks. */
+  diskFault(fromUs: number, untilUs: number): void {
+    const { prng, ports, crashes } = this.options;
+    const replica = prng.below(Math.max(1, Math.floor(ports.replicas.length / 2)));
+    const fault = prng.pick(diskFaults);
+    this.at(fromUs, `disk of replica ${replica}: ${fault}`, () => crashes.failDisk(replica, fault));
+    this.at(untilUs, `disk of replica ${replica} is well, restart`, () => crashes.restart(replica));
   }
 
   membersChange(atUs: number): void {

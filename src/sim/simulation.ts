@@ -152,6 +152,8 @@ class Simulation {
       window,
       protocol: this.protocol,
       mode: this.faults.mode,
+      durability: this.protocol === "fast-paxos" ? "memory" : this.faults.durability,
+      diskSyncUs: this.faults.diskSyncUs,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
       onEvent: (event, place) => this.onEvent(event, place),
@@ -265,6 +267,7 @@ class Simulation {
     this.player?.stop();
     this.operator.stop();
     healAll(hub, { replicas: replicaPorts, clients: clientPorts });
+    if (this.cluster.disks) this.crashes.mend();
     hub.setMulticastSkew(0);
     const untilUs = hub.nowUs() + HEAL_LIMIT_US;
     while (this.drivers.some((driver) => !driver.idle)) {
@@ -303,7 +306,7 @@ class Simulation {
       const limit = EVENTS_BESIDES + EVENTS_PER_OPERATION * this.options.operations - this.events;
       const endAt = this.events + Math.max(1, limit);
       do {
-        this.events += hub.run(atUs, endAt - this.events);
+        this.events += this.cluster.run(atUs, endAt - this.events);
         this.cluster.bury();
       } while (hub.nowUs() < atUs && this.events < endAt);
       if (hub.nowUs() < atUs) {
@@ -376,6 +379,7 @@ class Simulation {
         adversaries: this.drivers.length - honest,
         scripts: this.player?.played ?? 0,
         killed: this.crashes.killed,
+        repairs: this.cluster.disks?.repairs ?? 0,
         epochs: newestMembers(cluster).epoch,
       },
       completed,

@@ -1,6 +1,7 @@
 /** Messages between a replica's Worker and the thread that started it. */
 import type { Cluster } from "../config-types.js";
 import type { ReplicaEvent } from "../data/events.js";
+import type { DataDirectory } from "../data/local-replica.js";
 import type { ErrorCode } from "../errors.js";
 import type { ReplicaReport } from "../status.js";
 
@@ -15,6 +16,7 @@ export interface ReplicaWorkerData {
   debug: boolean;
   /** Over the SharedArrayBuffer through which the starting thread reads progress without asking. */
   words: Float64Array;
+  directory: DataDirectory | undefined;
   bindingPath: string | undefined;
 }
 

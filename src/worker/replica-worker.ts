@@ -12,18 +12,19 @@ if (!isMainThread && parentPort !== null && data?.mark === WorkerMark) await ser
 
 async function serve(
   port: NonNullable<typeof parentPort>,
-  { cluster, id, machineUrl, debug, words, bindingPath }: ReplicaWorkerData,
+  { cluster, id, machineUrl, debug, words, directory, bindingPath }: ReplicaWorkerData,
 ): Promise<void> {
   const tell = (message: FromWorker): void => port.postMessage(message);
   let replica: LocalReplica;
   try {
     const machine = await loadMachine(machineUrl);
-    replica = openLocalReplica({
+    replica = await openLocalReplica({
       cluster,
       id,
       machine,
       debug,
       words,
+      directory,
       bindingPath,
       onEvent: (event) => tell({ type: "event", event: cloneable(event) }),
     });
@@ -33,8 +34,7 @@ async function serve(
   }
   port.on("message", (message: ToWorker) => {
     if (message.type === "close") {
-      replica.close();
-      port.close();
+      replica.close().finally(() => port.close());
       return;
     }
     const { call } = message;

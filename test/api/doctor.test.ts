@@ -1,7 +1,7 @@
 import { type DoctorCheck, doctor, type ReplicaReport } from "squall";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Cluster } from "../../src/config-types.js";
-import { newStatusWords } from "../../src/data/replica-host.js";
+import { newStatusWords } from "../../src/data/replica-host-options.js";
 import { judgeGroup, judgeMember, judgeTarget, type LocalFacts, type Member } from "../../src/doctor/judge.js";
 import { readProgress } from "../../src/status.js";
 import { rejection, startGroup, testCluster } from "./support.js";
@@ -36,6 +36,7 @@ function report(id: number, change: Partial<ReplicaReport> = {}): ReplicaReport 
     bootId: "00",
     committedHash: "",
     hash: "",
+    durability: "memory",
     network: { receiveBufferBytes: 8 << 20 },
     ...change,
   };

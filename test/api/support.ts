@@ -45,6 +45,7 @@ export interface TestClusterOptions {
   host?: string;
   mode?: ClusterFile["mode"];
   protocol?: ClusterFile["protocol"];
+  durability?: ClusterFile["durability"];
   /** Given the first port that no replica has. */
   network?: (port: number) => ClusterFile["network"];
 }
@@ -59,6 +60,7 @@ export async function clusterContent(options: TestClusterOptions = {}) {
     limits: { logEntries: 65_536, logBytes: 256 * 1024 * 1024, ...options.limits },
     ...(network === undefined ? {} : { network }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
+    ...(options.durability === undefined ? {} : { durability: options.durability }),
     ...(options.mode === undefined ? {} : { mode: options.mode }),
     ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
   };

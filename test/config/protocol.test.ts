@@ -42,6 +42,7 @@ describe("the protocol of a cluster", () => {
       /"limits.prepareBatch" has no meaning with "protocol": "paxos"/,
     ],
     ["unreplicated with three replicas", { protocol: "unreplicated" }, /has one replica; "replicas" lists 3/],
+    ["Fast Paxos on disk", { protocol: "fast-paxos", durability: "sync" }, /keeps nothing on disk/],
     ["one replica of Paxos", { protocol: "fast-paxos", replicas: replicas.slice(2) }, /needs 3, 5, 7 or 9/],
   ])("refuses %s", async (_, more, message) => {
     await expect(loadCluster({ ...base, ...more } as ClusterFile)).rejects.toMatchObject({

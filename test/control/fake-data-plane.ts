@@ -118,6 +118,15 @@ export class FakeDataPlane implements DataPlane {
     this.lifeId = this.#options.lifeId;
   }
 
+  get durableEnd(): number {
+    return this.logEnd;
+  }
+  get diskDelayUs(): number {
+    return 0;
+  }
+  get viewDurable(): boolean {
+    return true;
+  }
   get logEnd(): number {
     return this.logBase + this.entries.length;
   }

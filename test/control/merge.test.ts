@@ -129,7 +129,7 @@ describe("the merge of FAST logs", () => {
     ];
     expect(names(merge(0, logs, mergeRules(5)).kept)).toEqual(["a:1"]);
     expect(merged(logs)).toEqual(["a:1", "b:1"]);
-    expect(merged(logs, { ...mergeRules(5), acceptedPrefix: false })).toEqual(["b:1", "a:1"]);
+    expect(merged(logs, { ...mergeRules(5), committedPrefix: false })).toEqual(["b:1", "a:1"]);
   });
 
   it("goes on with what more than half of them share behind it", () => {

@@ -2,7 +2,7 @@
  * Each rule that has a guard, switched off in a test build: the simulator notices within the stated number of seeds. Seeds
  * are short (few operations, views that change often); the rules that need steps in one exact order have a script.
  *
- * CommittedPrefix is not among them: the threshold alone keeps what is committed (a superquorum had it, so more than half of
+ * CommittedPrefix is there for FAST views alone: in SPECULATIVE ones the threshold alone keeps what is committed (a superquorum had it, so more than half of
  * the logs of that view do), and the rule only saves counting. test/control/merge.test.ts covers it.
  */
 import { fileURLToPath } from "node:url";
@@ -32,8 +32,8 @@ const checks: Check[] = [
   { guard: "FreezeLog", replicas: 3, seeds: 100 },
   { guard: "PrepareGaps", replicas: 3, seeds: 20, faults: "mutationLeader" },
   { guard: "PrepareQuorum", replicas: 3, seeds: 60, faults: "mutationLeader" },
-  { guard: "FastQuorum", replicas: 3, seeds: 60, protocol: "fast-paxos" },
-  { guard: "FastAccepted", replicas: 5, seeds: 100, protocol: "fast-paxos" },
+  { guard: "PrepareQuorum", replicas: 3, seeds: 60, protocol: "fast-paxos" },
+  { guard: "CommittedPrefix", replicas: 5, seeds: 100, protocol: "fast-paxos" },
   { guard: "LastNormalView", replicas: 3, seeds: 40, faults: "mutation:lostCommit" },
   { guard: "CommitAcrossViews", replicas: 3, seeds: 100, faults: "mutation:delayedStartView" },
   { guard: "MergeThreshold", replicas: 5, seeds: 100 },

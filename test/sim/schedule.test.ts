@@ -45,7 +45,7 @@ function scheduleOf(seed: number, name: string) {
       paths,
       startUs: START_US,
       chaosUs: CHAOS_US,
-      crashes: { kill() {}, restart() {} },
+      crashes: { kill() {}, restart() {}, losePower() {}, failDisk() {} },
       changeMembers() {},
     }),
   };
@@ -76,11 +76,12 @@ describe.each(Object.keys(profiles))("profile %s", (name) => {
   });
 });
 
-it("has every kind of episode in the default profile, and leaves some out of some seeds", () => {
+it("has every kind of episode in the profiles default and disk, and leaves some out of some seeds", () => {
   const totals: Record<string, number> = {};
   const absent: Record<string, number> = {};
   for (let seed = 0; seed < 40; seed++) {
-    for (const [kind, count] of Object.entries(scheduleOf(seed, "default").schedule.counts)) {
+    const { powerLoss, diskFault } = scheduleOf(seed, "disk").schedule.counts;
+    for (const [kind, count] of Object.entries({ ...scheduleOf(seed, "default").schedule.counts, powerLoss, diskFault })) {
       totals[kind] = (totals[kind] ?? 0) + count;
       if (count === 0) absent[kind] = (absent[kind] ?? 0) + 1;
     }

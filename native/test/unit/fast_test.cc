@@ -23,22 +23,26 @@ bool sameLog(const Replica& a, const Replica& b) {
 
 double word(Cluster& c, int i, uint32_t index) { return c.machines[i]->status[index]; }
 
-/// A frame of the test's making, as if the leader, or of a vote a backup, had sent it.
-void forge(Cluster& c, uint32_t to, MessageType type, const std::vector<uint8_t>& body) {
-  wire::ChannelConfig config{};
-  config.role = wire::Role::Replica;
-  config.group = 9;
-  config.self = type == MessageType::FastVote ? 1 : 0;
-  static uint8_t streams = 0;                       // of one replica after the other
-  wire::Channels channels(config, Salt{9, ++streams});
-  channels.setLife(LifeId{7});
-  std::vector<uint8_t> frame(body.size() + wire::kFrameOverhead);
-  std::copy(body.begin(), body.end(), frame.begin() + wire::kHeaderBytes);
-  const size_t length = channels.seal(frame.data(), body.size(), type, wire::Target::all());
-  CHECK(length > 0);
-  c.replicas[to]->onDatagram({frame.data(), static_cast<uint32_t>(length), {}});
-  c.replicas[to]->onBatchEnd();
-}
+/// Speaks as one of the replicas, with frames of the test's making.
+struct Forger {
+  wire::Channels channels;
+  explicit Forger(uint64_t self) : channels(config(self), Salt{9, static_cast<uint8_t>(self)}) { channels.setLife(LifeId{7}); }
+  static wire::ChannelConfig config(uint64_t self) {
+    wire::ChannelConfig c{};
+    c.role = wire::Role::Replica;
+    c.group = 9;
+    c.self = self;
+    return c;
+  }
+  void send(Replica& to, MessageType type, const std::vector<uint8_t>& body) {
+    std::vector<uint8_t> frame(body.size() + wire::kFrameOverhead);
+    std::copy(body.begin(), body.end(), frame.begin() + wire::kHeaderBytes);
+    const size_t length = channels.seal(frame.data(), body.size(), type, wire::Target::all());
+    CHECK(length > 0);
+    to.onDatagram({frame.data(), static_cast<uint32_t>(length), {}});
+    to.onBatchEnd();
+  }
+};
 
 }  // namespace
 
@@ -120,17 +124,18 @@ TEST(fast_view_hands_a_broken_invariant_up_and_drops_what_is_malformed) {
   std::vector<uint8_t> body(wire::kFastPrepareBytes);
   wire::writeFastPrepareHeader(body.data(), 0, 2, 2, c.replicas[1]->log().hashAt(1), 1);
   body.insert(body.end(), other.begin(), other.end());
-  forge(c, 1, MessageType::FastPrepare, body);
+  Forger leader(0), backup(1);
+  leader.send(*c.replicas[1], MessageType::FastPrepare, body);
   CHECK_EQ(c.machines[1]->controls.size(), 1u);
   CHECK_EQ(word(c, 1, protocol::kCommitted), 2.0);
   CHECK(sameLog(*c.replicas[1], *c.replicas[0]));
   const double bad = word(c, 1, protocol::kDropBase + static_cast<uint32_t>(DropReason::BadBody));
   body.pop_back();
-  forge(c, 1, MessageType::FastPrepare, body);
+  leader.send(*c.replicas[1], MessageType::FastPrepare, body);
   CHECK_EQ(word(c, 1, protocol::kDropBase + static_cast<uint32_t>(DropReason::BadBody)), bad + 1);
   // A vote that has accepted what the leader does not have.
   std::vector<uint8_t> vote(wire::kFastVoteBytes);
   wire::writeFastVote(vote.data(), {0, 9, c.replicas[0]->log().hashAt(1), 9, 0});
-  forge(c, 0, MessageType::FastVote, vote);
+  backup.send(*c.replicas[0], MessageType::FastVote, vote);
   CHECK_EQ(c.machines[0]->controls.size(), 1u);
 }

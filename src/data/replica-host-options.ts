@@ -1,0 +1,38 @@
+/** What a replica host is made of. */
+import type { Cluster } from "../config-types.js";
+import type { Machine } from "../machine.js";
+import { type NativeBinding, type NativeLoopHub, type NativeUdpFabric, StatusWord } from "./binding.js";
+import type { StoredReplica } from "./durability/stored-replica.js";
+import type { Endpoints } from "./endpoints.js";
+import type { ReplicaEvent } from "./events.js";
+
+export interface ReplicaHostOptions {
+  binding: NativeBinding;
+  fabric: NativeUdpFabric | NativeLoopHub;
+  /** Under the loop: the port made for this replica. */
+  loopPort?: number;
+  cluster: Cluster;
+  id: number;
+  machine: Machine;
+  /** Under the loop, or to bind elsewhere than the cluster says. */
+  endpoints?: Endpoints;
+  /** Test builds only. */
+  guardsOff?: number;
+  debug?: boolean;
+  /** StatusWord.Count words over a SharedArrayBuffer; made here unless given. */
+  words?: Float64Array;
+  /** 16 bytes, fresh for each start of the process. */
+  bootId?: Uint8Array;
+  /** Operations of one batch upcall, and room for their bytes: what one replica holds beyond its log. */
+  batch?: { rows: number; arenaBytes: number };
+  /** The simulator has no other threads: snapshots are hashed where they are. */
+  hashInPlace?: boolean;
+  /** Its data directory, opened; undefined: durability is "memory". begin() follows then. */
+  stored?: StoredReplica;
+  /** Called synchronously; must not throw. */
+  onEvent?: (event: ReplicaEvent) => void;
+}
+
+export function newStatusWords(): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(StatusWord.Count * Float64Array.BYTES_PER_ELEMENT));
+}

@@ -327,9 +327,8 @@ export interface NativeReplicaEngine {
   setDurable(seqno: number): void;
   /** The entries from `from` on that fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes. */
   exportRows(from: number, into: Uint8Array, counts: Uint32Array): void;
-  /** RECOVERY with a life: appends what was read from disk and executes it, uncommitted. False: malformed, or there is no room. */
-  appendLoaded(records: Uint8Array[]): boolean;
-  /** From RECOVERY to RECONCILIATION, with what was on disk. False: another status, or no life. */
+  appendLoaded(records: Uint8Array[]): boolean; // RECOVERY with a life: what was read from disk, uncommitted. False: malformed, or no room
+  /** From RECOVERY to RECONCILIATION, with what was on disk. */
   resume(view: number, lastNormalView: number, mode: number): boolean;
   /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */
   reexecute(from: number, to: number): boolean;

@@ -408,15 +408,8 @@ export class ReplicaHost {
       this.#faults.cancel();
     }
     this.#arm();
-    this.#onEvent({
-      type: "machine-error",
-      replica: this.id,
-      seqno: failure.seqno,
-      upcall: failure.upcall,
-      code: failure.code,
-      message: failure.text,
-      error: failure.error,
-    });
+    const { seqno, upcall, code, text: message, error } = failure;
+    this.#onEvent({ type: "machine-error", replica: this.id, seqno, upcall, code, message, error });
   }
 
   #resume(seqno: number): void {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Durability } from "squall";
 
 export type Design = "multicast" | "serialized" | "unicast";
 export type Mode = "adaptive" | "speculative" | "leader";
@@ -36,6 +37,7 @@ export interface ClusterFileOptions {
   /** Hosts and ports of the replicas; by default three free ports of loopback. */
   replicas?: { host: string; port: number }[];
   mode?: Mode;
+  durability?: Durability;
   limits?: Record<string, number>;
   timing?: Record<string, number>;
 }
@@ -59,6 +61,7 @@ export async function writeClusterFile(options: ClusterFileOptions): Promise<str
     network: networks[options.design],
     secretFile: "cluster.secret",
     ...(options.mode && { mode: options.mode }),
+    ...(options.durability && { durability: options.durability }),
     limits: { ...longLog, ...options.limits },
     ...(options.timing && { timing: options.timing }),
   };

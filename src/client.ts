@@ -7,7 +7,7 @@ import type { InvokeCallback } from "./data/completions.js";
 import { type FabricLease, leaseFabric } from "./data/fabrics.js";
 import { InvokeCancellation } from "./data/invoke-cancellation.js";
 import { loadBinding } from "./data/load.js";
-import { type ErrorCode, SquallError } from "./errors.js";
+import { type ErrorCode, SquallError, whenNothingCompletes } from "./errors.js";
 import { checkInteger, checkOptions, describeValue, suggestName } from "./options.js";
 
 export interface ConnectOptions {
@@ -326,7 +326,7 @@ export class Client {
     const blank = at(ClientWord.Blank);
     const [code, reason]: [ErrorCode, string] =
       at(ClientWord.Welcomes) > blank
-        ? ["CONNECT_TIMEOUT", "Replicas answer, but no session was registered: too few of them are NORMAL. See `squall status`."]
+        ? ["CONNECT_TIMEOUT", `Replicas answer, but no session was registered: too few of them are NORMAL. ${whenNothingCompletes}`]
         : blank > 0
           ? ["NOT_BOOTSTRAPPED", "The replicas are there, but blank. Run `squall bootstrap` once."]
           : at(ClientWord.RejectVersion) > 0

@@ -37,6 +37,9 @@ export type ErrorCode =
   | "MEMBERS_CONFIG"
   | "MEMBERS_REFUSED"
   | "MEMBERS_INCOMPLETE"
+  // a new life after a disaster
+  | "NEW_LIFE_REFUSED"
+  | "NEW_LIFE_INCOMPLETE"
   // operations
   | "OPERATION_TOO_LARGE"
   | "QUEUE_FULL"
@@ -79,3 +82,7 @@ export class SquallError extends Error {
     return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[brand] === true;
   }
 }
+
+/** For operations that come to nothing for want of replicas: what to look at. */
+export const whenNothingCompletes =
+  "If no operation completes, `squall status` says why; a group that has lost the memory of more than f replicas goes on only by `squall recover`.";

@@ -39,6 +39,7 @@ export {
 } from "./members.js";
 export { type PrometheusOptions, prometheusRegistry } from "./metrics/prometheus.js";
 export { createMetricsServer, type MetricsServer, type MetricsServerOptions } from "./metrics/server.js";
+export { type BeginNewLifeOptions, beginNewLife, type NewLifePlan, type PlanNewLifeOptions, planNewLife } from "./new-life.js";
 export { type StatusOptions, type StatusSample, status, type WatchOptions, watchStatus } from "./query-status.js";
 export type { ReplicaRates } from "./rates.js";
 export { createRelay, type Relay } from "./relay.js";

@@ -127,7 +127,7 @@ async function resolved({ add = [], remove = [], replace = [] }: MembershipChang
 }
 
 /** Asks the file's addresses, and then those that the newest answer names. */
-async function discover(cluster: Cluster, deadlineMs: number): Promise<Membership> {
+export async function discover(cluster: Cluster, deadlineMs: number): Promise<Membership> {
   let addresses: Address[] = cluster.replicas;
   for (let epoch = -1; ; ) {
     const reports = await askAll(cluster, addresses, deadlineMs);
@@ -235,12 +235,13 @@ async function withBootIds(cluster: Cluster, before: Membership, next: Member[],
   return { epoch: before.epoch + 1, members, leaving };
 }
 
-function takesPart(report: ReplicaReport | undefined): boolean {
+/** Whether it has its memory. */
+export function takesPart(report: ReplicaReport | undefined): boolean {
   return report?.status === "normal" || report?.status === "reconciliation";
 }
 
 /** The report of whoever listens at each address; undefined for those that did not answer. */
-async function askAll(cluster: Cluster, addresses: Address[], deadlineMs: number): Promise<(ReplicaReport | undefined)[]> {
+export async function askAll(cluster: Cluster, addresses: Address[], deadlineMs: number): Promise<(ReplicaReport | undefined)[]> {
   const answers: (ReplicaReport | undefined)[] = addresses.map(() => undefined);
   if (addresses.length === 0) return answers;
   await Promise.all(

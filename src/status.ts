@@ -11,6 +11,8 @@ export type ModeName = (typeof modeNames)[number];
 /** The monotone words of a replica, read without asking it. Seqnos count log entries from 1. */
 export interface ReplicaProgress {
   view: number;
+  /** The last view in which the replica was NORMAL. */
+  lastNormalView: number;
   status: StatusName;
   mode: ModeName;
   /** The log's end: entries up to here are speculative at least. */
@@ -114,6 +116,7 @@ export function readProgress(words: Float64Array): ReplicaProgress {
   });
   return {
     view: at(StatusWord.View),
+    lastNormalView: at(StatusWord.LastNormalView),
     status: statusNames[at(StatusWord.Status)] ?? "closed",
     mode: modeNames[at(StatusWord.Mode)] ?? "speculative",
     speculative: at(StatusWord.LogEnd),
@@ -148,4 +151,22 @@ export function readProgress(words: Float64Array): ReplicaProgress {
       dropped,
     },
   };
+}
+
+/**
+ * Why the group stands still for want of replicas, and what to do; undefined as long as a majority has its memory. `reports`: by index,
+ * undefined for those that did not answer.
+ */
+export function standstill(reports: readonly (ReplicaReport | undefined)[]): string | undefined {
+  const n = reports.length;
+  const known = reports.filter((report) => report !== undefined);
+  const remembering = known.filter(({ status }) => status === "normal" || status === "reconciliation").length;
+  // Without anybody who lives there is no group yet; where all answer that take part, one can be dead.
+  if (remembering === 0 || 2 * remembering > n) return undefined;
+  const lost = known.filter(({ status, joining }) => status === "recovery" && !joining).length;
+  const silent = n - known.length;
+  const advice = "if the memory of more replicas is lost for good, begin a new life with what is left: `squall recover`";
+  return 2 * lost > n
+    ? `${lost} of ${n} replicas have lost their memory, more than the group withstands: it does not go on by itself; \`squall recover\` begins a new life with what is left`
+    : `only ${remembering} of ${n} replicas have their memory (${lost} recover, ${silent} do not answer): the group waits for a majority; ${advice}`;
 }

@@ -195,6 +195,10 @@ std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& 
       loop = true;
       if (port) return {hub, port};    // lives as long as the hub
     }
+    if (std::shared_ptr<fabric::Fabric> capture = captureOf(env, value)) {
+      loop = true;
+      return capture;
+    }
   }
   options.wrong("fabric");
   return nullptr;

@@ -59,6 +59,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #endif
   exports.Set("UdpFabric", defineUdpFabric(env));
   exports.Set("LoopHub", defineLoopHub(env));
+  exports.Set("CaptureFabric", defineCaptureFabric(env));
   exports.Set("ReplicaEngine", defineReplicaEngine(env));
   exports.Set("ClientEngine", defineClientEngine(env));
   exports.Set("ToolEngine", defineToolEngine(env));

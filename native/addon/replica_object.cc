@@ -366,6 +366,17 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     }
     return o;
   }
+  Napi::Value Save(const Napi::CallbackInfo& info) {
+    std::vector<uint8_t> out;
+    if (!engine_ || !engine_->save(out)) return fail(info, "this engine's state can't be saved now");
+    return copyBytes(info.Env(), out);
+  }
+  Napi::Value Load(const Napi::CallbackInfo& info) {
+    Bytes in;
+    if (!readBytes(info[0], in)) return wrongArgument(info, "the bytes that save() gave");
+    if (!engine_ || !engine_->load(in)) return fail(info, "these bytes are no state of this engine");
+    return info.Env().Undefined();
+  }
   Napi::Value Close(const Napi::CallbackInfo& info) {
     if (engine_ && !closed_) {
       closed_ = true;
@@ -444,7 +455,8 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
       O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("reconfigure", &O::Reconfigure),
       O::InstanceMethod("setDurable", &O::SetDurable), O::InstanceMethod("exportRows", &O::ExportRows),
       O::InstanceMethod("appendLoaded", &O::AppendLoaded), O::InstanceMethod("resume", &O::Resume),
-      O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress)});
+      O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress),
+      O::InstanceMethod("save", &O::Save), O::InstanceMethod("load", &O::Load)});
 }
 
 }  // namespace squall::addon

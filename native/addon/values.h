@@ -53,11 +53,14 @@ Napi::Value copyBytes(Napi::Env env, Bytes bytes);
 /// Throws an Error whose `code` is the name of the errno (EADDRINUSE, ...).
 void throwErrno(Napi::Env env, int error, const char* what, const fabric::Address& address);
 
-/// The engine's transport: the shared UDP fabric, or one port of the simulator's network. Sets `loop` for the latter.
+/// The engine's transport: the shared UDP fabric, one port of the simulator's network, or the explorer's. Sets `loop` for the latter two.
 std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& loop);
+/// Null unless it is a CaptureFabric.
+std::shared_ptr<fabric::Fabric> captureOf(Napi::Env env, Napi::Value value);
 
 Napi::Function defineUdpFabric(Napi::Env env);
 Napi::Function defineLoopHub(Napi::Env env);
+Napi::Function defineCaptureFabric(Napi::Env env);
 Napi::Function defineReplicaEngine(Napi::Env env);
 Napi::Function defineClientEngine(Napi::Env env);
 Napi::Function defineToolEngine(Napi::Env env);

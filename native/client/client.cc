@@ -91,9 +91,9 @@ void Client::onWelcome(const Opened& frame) {
   LifeId life;
   std::memcpy(life.data(), frame.body.data() + 16, life.size());
   if (life == LifeId{}) { region_.status[kBlank] += 1; return; }
-  // Who is in another epoch of the same life says so in MEMBERS, if it is a later one.
+  // Who is in a later epoch, be it of another life, says so in MEMBERS.
   const uint32_t epoch = wire::load<uint32_t>(frame.body.data() + 48);
-  if (epoch != epoch_ && (state_ == ClientState::Hello || life == life_)) return;
+  if (epoch != epoch_ && (state_ == ClientState::Hello || life == life_ || epoch > epoch_)) return;
   offered_[frame.sender] = life;
   offers_ |= 1u << frame.sender;
   uint32_t equal = 0;
@@ -116,14 +116,15 @@ void Client::setReplicas(std::vector<fabric::Address> replicas) {
   readQuorum_ = protocol::guarded(config_.guardsOff, protocol::kGuardReadQuorum) ? superquorum(n_) : majority(n_);
 }
 
-/// A member tells of a later epoch: what is under way is sent again, byte for byte, to its replicas.
+/// A member tells of a later epoch: what is under way is sent again, byte for byte, to its replicas. After a disaster that is another life;
+/// the session table that it began with decides what is executed.
 void Client::onMembers(const Opened& frame) {
   wire::Members members;
   if (!wire::parseMembers(frame.body, members)) {
     region_.status[kClientDropBase + static_cast<uint32_t>(DropReason::BadBody)] += 1;
     return;
   }
-  if (state_ > ClientState::Ready || members.epoch <= epoch_ || (life_ != LifeId{} && members.life != life_)) return;
+  if (state_ > ClientState::Ready || members.epoch <= epoch_) return;
   life_ = members.life;
   epoch_ = members.epoch;
   region_.status[kEpoch] = epoch_;

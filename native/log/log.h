@@ -4,6 +4,7 @@
 #pragma once
 
 #include "log/arena.h"
+#include "log/state.h"
 #include "wire/records.h"
 
 namespace squall::log {
@@ -103,6 +104,11 @@ class Log {
   /// due in it, so that no state transfer hides it from who takes part in the old epoch.
   void demandAtEnd() { if (checkpointEvery_ && end_ > base_) due_ = end_; }
   bool isReconfiguration(uint64_t seqno) const { return has(seqno) && record(seqno)[32] & wire::kReconfigure; }
+
+  /// Content and undo information of every entry; `views`: with the views in which they were appended here.
+  void save(StateWriter& out, bool views) const;
+  /// Takes the place of all that is here; false, and to be thrown away, when the bytes are anything else.
+  bool load(StateReader& in);
 
   static constexpr size_t kResultReserveBytes = 8u << 20;
 

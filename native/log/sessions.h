@@ -74,6 +74,10 @@ class Sessions {
   /// here keep their streams.
   bool restore(Bytes in, uint64_t seqno);
 
+  /// All but retained replies, which a log that was never truncated has none of.
+  void save(StateWriter& out) const;
+  bool load(StateReader& in);
+
   static constexpr uint32_t kEvictionSlack = 1024;
   static constexpr uint32_t kRetainedBytes = 64u << 20;
 

@@ -165,6 +165,13 @@ class Replica final : public fabric::Receiver {
   /// The machine, rolled back to from - 1, executes [from, to] again; true if all results are what they were. Nobody is answered.
   bool reexecute(uint64_t from, uint64_t to);
 
+  // the explorer (replica_state.cc)
+  /// Everything that decides what this engine does next, but for pacing and measurement. False, without effect, where that is more
+  /// than save() knows: the log was truncated, a read waits, or an upcall runs.
+  bool save(std::vector<uint8_t>& out) const;
+  /// What save() of an engine with the same configuration gave takes the place of all that is here.
+  bool load(Bytes in);
+
   uint64_t nowUs() const { return fabric_->nowUs(this); }
 
   const log::Log& log() const { return log_; }

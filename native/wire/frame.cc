@@ -41,6 +41,7 @@ constexpr std::array<TypeInfo, 128> makeTypes() {
   set(Blank, Sender::ReplicaToOperator, true);
   set(Bootstrapped, Sender::ReplicaToOperator, true);
   set(Reconfigure, Sender::Operator, true);
+  set(NewLife, Sender::Operator, true);
   set(ReconfigureAnswer, Sender::ReplicaToOperator, true);
   return t;
 }

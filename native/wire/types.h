@@ -38,6 +38,7 @@ enum class MessageType : uint8_t {
   NewEpoch = 56,
   // operator (holds the cluster secret) to replica and back
   BootstrapPrepare = 48, BootstrapCommit = 49, Blank = 50, Bootstrapped = 51, Reconfigure = 57, ReconfigureAnswer = 58,
+  NewLife = 63,
 };
 /// Set in the type byte of a frame that carries a part of a message of that type.
 constexpr uint8_t kFragmentBit = 0x80;

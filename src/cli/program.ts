@@ -6,10 +6,12 @@ import { registerBootstrap } from "./bootstrap.js";
 import { registerCheck } from "./check.js";
 import { registerDemo } from "./demo.js";
 import { registerDoctor } from "./doctor.js";
+import { registerExplore } from "./explore.js";
 import { registerInit } from "./init.js";
 import { registerInvoke } from "./invoke.js";
 import { registerKey } from "./key.js";
 import { registerMembers } from "./members.js";
+import { registerRecover } from "./recover.js";
 import { registerRelay } from "./relay.js";
 import { registerReplica } from "./replica.js";
 import { registerSim } from "./sim.js";
@@ -34,9 +36,11 @@ export function buildProgram(): Command {
     registerInvoke,
     registerStatus,
     registerMembers,
+    registerRecover,
     registerDoctor,
     registerCheck,
     registerSim,
+    registerExplore,
     registerBench,
     registerDemo,
   ]) {

@@ -1,6 +1,7 @@
 /** Replicas as `squall status` shows them. */
 import pc from "picocolors";
 import type { ReplicaRates, ReplicaReport, StatusSample } from "../index.js";
+import { standstill } from "../status.js";
 import { table, thousands } from "./output.js";
 
 type Watched = ReplicaReport & { rates?: ReplicaRates };
@@ -76,7 +77,9 @@ function fitting(widths: number[], width: number): number[] {
 
 /** What an operator should know beyond the numbers. */
 export function notesOf(reports: (ReplicaReport | undefined)[]): string[] {
-  return reports.flatMap((report) => {
+  const stopped = standstill(reports);
+  const group = stopped === undefined ? [] : [pc.red(stopped)];
+  const own = reports.flatMap((report) => {
     if (report === undefined) return [];
     const { id, status, reason, silent, failure, broken, halted, storageFailure, durability } = report;
     return [
@@ -96,6 +99,7 @@ export function notesOf(reports: (ReplicaReport | undefined)[]): string[] {
       ...(broken === undefined ? [] : [pc.red(`replica ${id} stopped: ${broken}`)]),
     ];
   });
+  return [...group, ...own];
 }
 
 function dropNotes({ id, rates }: Watched): string[] {

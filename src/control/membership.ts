@@ -40,6 +40,11 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration | undefine
   }
 }
 
+/** The same for one that came inside of another message. */
+export function checkedConfiguration(value: unknown): Configuration | undefined {
+  return typeof value === "object" && value !== null ? checked(1, value as Configuration) : undefined;
+}
+
 function checked(leastEpoch: number, value: Configuration): Configuration | undefined {
   const { epoch, members, leaving } = value;
   if (!Number.isInteger(epoch) || epoch < leastEpoch || epoch * ViewsPerEpoch >= Number.MAX_SAFE_INTEGER) return undefined;

@@ -16,6 +16,7 @@ import {
   reconfigurationRecord,
   sameAddress,
 } from "../control/membership.js";
+import { decodeNewLife } from "../control/new-life.js";
 import { tolerated } from "../control/quorums.js";
 import { Guard, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
 import type { StoredEpoch } from "./durability/stored-state.js";
@@ -39,6 +40,12 @@ const FarewellUs = 10_000_000;
 const outsideLife: ReadonlySet<number> = new Set([MessageType.Recovering, MessageType.RecoveryQuery, MessageType.RecoveryAnswer]);
 
 export type RequestAnswer = { state: "pending" | "done"; epoch: number } | { state: "refused"; reason: string; epoch: number };
+
+/** `seqno` and `hash`: the end of the log with which the new life began. */
+export type NewLifeAnswer =
+  | { state: "pending"; epoch: number }
+  | { state: "done"; epoch: number; seqno: number; hash: string }
+  | { state: "refused"; reason: string; epoch: number };
 
 export interface EpochsHost {
   /** Has the group reconcile, if it is in a view. */
@@ -180,6 +187,40 @@ export class Epochs {
     return { state: "pending", epoch };
   }
 
+  /**
+   * An operator's NEW-LIFE: more than f have lost their memory, and the group would stand still for ever. Who has `from` begins the new life
+   * with all that its log holds: what clients were told may be in its uncommitted part too. Another that has its memory joins.
+   */
+  newLife(nowUs: number, body: Uint8Array): NewLifeAnswer {
+    const { engine, data, snapshots, host, bootId } = this.#options;
+    const epoch = this.#epoch;
+    const refuse = (reason: string): NewLifeAnswer => ({ state: "refused", reason, epoch });
+    const own = engine.lifeId();
+    const message = decodeNewLife(body);
+    if (!message) return refuse("malformed");
+    const { configuration, life, end } = message;
+    if (own !== undefined && hex(own) === life)
+      return this.#joining || !this.#end ? { state: "pending", epoch } : { state: "done", epoch, ...this.#end };
+    if (own === undefined || hex(own) !== message.formerLife || configuration.epoch <= epoch) return refuse("other-life");
+    if (data.status === ReplicaStatus.Recovery) return refuse("recovering");
+    if (!snapshots) return refuse("no-snapshots");
+    if (this.#replicas.length - host.silent().length > tolerated(this.#replicas.length)) return refuse("not-lost");
+    const joins = configuration.members.findIndex((member) => member.bootId === bootId);
+    if (joins >= 0) {
+      if (!end) return { state: "pending", epoch };
+      if (data.committed > end.seqno) return refuse("ahead");
+      this.#join(nowUs, { life, configuration, to: joins, holders: 0, ...end }, joins);
+      return { state: "pending", epoch };
+    }
+    if (!configuration.members.some(({ from }) => from === this.#id)) return refuse("malformed");
+    if (data.status === ReplicaStatus.Normal) host.reconcile(nowUs);
+    // From now on the log stands still, for the others that it would take to leave this status are gone.
+    if (data.status !== ReplicaStatus.Reconciliation || data.executed < data.logEnd) return { state: "pending", epoch };
+    data.commitTo(data.logEnd);
+    this.#finish(nowUs, Buffer.from(life, "hex"), configuration, data.logEnd);
+    return this.#epoch === epoch || !this.#end ? { state: "pending", epoch } : { state: "done", epoch: this.#epoch, ...this.#end };
+  }
+
   /** The entry that a merge is to put last; undefined: none. */
   reconfiguration(nowUs: number): { epoch: number; record: Uint8Array } | undefined {
     const pending = this.#closing ? undefined : this.#live(nowUs);
@@ -213,7 +254,7 @@ export class Epochs {
     const closing = this.#closing;
     const { data } = this.#options;
     if (closing && data.committed >= closing.seqno && data.executed >= closing.seqno)
-      this.#finish(nowUs, closing.configuration, closing.seqno);
+      this.#finish(nowUs, this.#options.engine.lifeId() as Uint8Array, closing.configuration, closing.seqno);
     if (nowUs >= this.#tellUs) this.#tell(nowUs);
     if (nowUs >= this.#askUs) this.#ask(nowUs);
   }
@@ -309,12 +350,12 @@ export class Epochs {
   }
 
   /** The epoch has ended here, and all of it is executed. */
-  #finish(nowUs: number, configuration: Configuration, seqno: number): void {
+  #finish(nowUs: number, life: Uint8Array, configuration: Configuration, seqno: number): void {
     const { engine, data, host, firstMode } = this.#options;
     const replica = configuration.members.findIndex(({ from }) => from === this.#id);
     if (replica < 0) return; // until enough others have the state
     const end = { seqno, hash: hex(engine.hashAt(seqno)) };
-    if (!this.#become(nowUs, engine.lifeId() as Uint8Array, configuration, end, replica)) return;
+    if (!this.#become(nowUs, life, configuration, end, replica)) return;
     if (!engine.beginEpoch(firstViewOf(configuration), firstMode)) {
       data.fail(`epoch ${configuration.epoch} could not begin`);
       return;

@@ -1,4 +1,4 @@
-/** The addon's fabrics as TypeScript sees them: UDP sockets, and the simulator's network. */
+/** The addon's fabrics as TypeScript sees them: UDP sockets, the simulator's network, and the explorer's. */
 
 export interface NativeUdpFabric {
   close(): void;
@@ -16,6 +16,13 @@ export interface LoopPath {
   reorderPpm: number;
   reorderDelayUs: number;
   corruptPpm: number;
+}
+/** The explorer's transport: what is sent waits to be taken, what arrives is handed in; no time passes. Of one engine, unsealed. */
+export interface NativeCaptureFabric {
+  /** One message, and the end of its batch. `sender`: a replica's index or a client's id; `stream`: 16 bytes that name the sender's stream. */
+  deliver(type: number, sender: number, stream: Uint8Array, body: Uint8Array): void;
+  /** What was sent since the last call: receivers u32 (a bit for each replica, the highest: a client), type u32, length u32, body; and so on. */
+  take(): Uint8Array | undefined;
 }
 /** The simulator's network: virtual time, all faults, trace hash. */
 export interface NativeLoopHub {

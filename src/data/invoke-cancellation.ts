@@ -1,4 +1,4 @@
-import { SquallError } from "../errors.js";
+import { SquallError, whenNothingCompletes } from "../errors.js";
 import type { Cancellation } from "./completions.js";
 
 /** Deadline and signal of one invocation. Its slot stays taken until the engine completes it, whatever the caller was told. */
@@ -41,6 +41,7 @@ export class InvokeCancellation implements Cancellation {
     this.settled = true;
     this.release();
     const what = this.sent ? "it was sent and may be executed" : "it was not sent";
-    this.#reject(new SquallError(code, `${message}; ${what}.`, { outcome: this.sent ? "unknown" : "not-executed", cause }));
+    const advice = code === "ABORTED" ? "" : ` ${whenNothingCompletes}`;
+    this.#reject(new SquallError(code, `${message}; ${what}.${advice}`, { outcome: this.sent ? "unknown" : "not-executed", cause }));
   }
 }

@@ -285,8 +285,11 @@ export class ReplicaHost {
         this.#faults.onMessage(nowUs, from, body);
         break;
       case MessageType.Reconfigure:
-        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(this.epochs.request(nowUs, body))));
+      case MessageType.NewLife: {
+        const answer = type === MessageType.NewLife ? this.epochs.newLife(nowUs, body) : this.epochs.request(nowUs, body);
+        this.engine.sendToStream(stream, MessageType.ReconfigureAnswer, Buffer.from(JSON.stringify(answer)));
         break;
+      }
       case MessageType.NewEpoch:
         if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
         break;
@@ -313,7 +316,11 @@ export class ReplicaHost {
       },
       event: (event: ReplicaEvent) => this.#onEvent(event),
       durable: () => this.#onDurable(),
-      stop: () => this.#onStorageLost(),
+      // What this replica would promise from now on would not last: it promises nothing.
+      stop: () => {
+        if (!this.#stopped()) this.engine.freeze(this.data.view);
+        this.#storageLost = true;
+      },
     };
     const { engine, data, words } = this;
     const largestOperationBytes = this.#cluster.limits.operationBytes;
@@ -327,12 +334,6 @@ export class ReplicaHost {
     this.epochs.step(nowUs);
     this.#observer.observe(nowUs);
     this.#arm();
-  }
-
-  /** What this replica would promise from now on would not last: it promises nothing. */
-  #onStorageLost(): void {
-    if (!this.#stopped()) this.engine.freeze(this.data.view);
-    this.#storageLost = true;
   }
 
   #controlConfig(): ControlPlaneConfig {
@@ -431,21 +432,20 @@ export class ReplicaHost {
   }
 
   #onControlEvent(event: ControlEvent): void {
-    const replica = this.id;
     if (event.type === "recovered") {
       this.words[StatusWord.Incarnation] = event.incarnation;
       const durationMs = (this.engine.nowUs() - this.#openedUs) / 1000;
-      this.#onEvent({ type: "recovery-finished", replica, view: this.data.view, incarnation: event.incarnation, durationMs });
+      this.#onEvent({ type: "recovery-finished", replica: this.id, view: this.data.view, incarnation: event.incarnation, durationMs });
     } else {
-      this.#onEvent({ ...event, replica });
+      this.#onEvent({ ...event, replica: this.id });
     }
   }
 
   #onCheckpoint(snapshot: Snapshot): void {
-    if (this.#stopped()) return;
-    this.#checkpoint = snapshot;
-    this.control.onCheckpoint(this.engine.nowUs(), snapshot);
-    this.#arm();
+    this.#goOn((nowUs) => {
+      this.#checkpoint = snapshot;
+      this.control.onCheckpoint(nowUs, snapshot);
+    });
   }
 
   /** Goes on with what was done on another thread meanwhile. */

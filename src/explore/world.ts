@@ -1,0 +1,287 @@
+/**
+ * The group as a whole, in numbers: a state of each replica, the messages that may reach it, and what the outside has seen. Says where one can
+ * go from there. Two reductions, neither of which hides anything (docs/explore.md): what a replica sends without changing itself is sent
+ * at once, and messages that can change nothing any more are forgotten.
+ */
+import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
+import { Facts } from "./facts.js";
+import { IdSets } from "./id-sets.js";
+import { Event, Locals } from "./locals.js";
+import { Messages } from "./messages.js";
+import { clientId, type ExploredGroup, ExploredReplica, LogEntries } from "./replica.js";
+import { requestBody } from "./requests.js";
+
+export interface WorldOptions extends ExploredGroup {
+  ops: number;
+  crashes: number;
+  views: number;
+  /** False: without what docs/explore.md lists as reductions of the search, so that a test can compare. Default true. */
+  reduced?: boolean;
+}
+
+/** What an event adds: messages for each replica, by the number of their set, and facts. */
+interface Effect {
+  readonly inboxes: readonly number[];
+  readonly facts: number;
+}
+
+export interface Move extends Effect {
+  readonly event: number;
+  readonly next: number;
+}
+
+interface Expansion {
+  readonly moves: readonly Move[];
+  /** What happens at once, as it takes no possibility away. */
+  readonly idle: Effect;
+  readonly idleEvents: readonly number[];
+  /** The state after that. */
+  readonly settled: number;
+}
+
+const SetupRounds = 20;
+const MaxProcesses = 16;
+const MaxViews = 16;
+
+/** Words of a state: the replicas' states, their inboxes, the facts, the crashes so far. */
+export class World {
+  readonly n: number;
+  readonly words: number;
+  readonly messages: Messages;
+  readonly locals: Locals[];
+  readonly facts: Facts;
+  readonly inboxes: IdSets[];
+  readonly factSets = new IdSets();
+  private readonly replicas: ExploredReplica[];
+  /** By replica, its state, and its inbox. */
+  private readonly expansions: Map<number, Expansion>[][];
+  /** By replica, what it looks like to messages, and its inbox. */
+  private readonly pruned: Map<number, Map<number, number>>[];
+  private readonly prunedFacts = new Map<number, Map<number, number>>();
+  private readonly settled = new Map<number, number>();
+  private readonly verdicts = new Map<number, string | undefined>();
+  private readonly f: number;
+
+  constructor(private readonly options: WorldOptions) {
+    const { n, binding } = options;
+    this.n = n;
+    this.f = (n - 1) / 2;
+    this.words = 2 * n + 2;
+    this.facts = new Facts(n, options.guardsOff);
+    this.messages = new Messages(options.views, (options.guardsOff & (Guard.MergeOnce | Guard.InstallOnce)) === 0);
+    this.replicas = Array.from({ length: n }, (_, id) => new ExploredReplica(options, id));
+    this.locals = this.replicas.map((replica, id) => new Locals({ binding, replica, id, messages: this.messages, facts: this.facts }));
+    this.inboxes = this.replicas.map(() => new IdSets());
+    this.expansions = this.replicas.map(() => []);
+    this.pruned = this.replicas.map(() => new Map());
+  }
+
+  close(): void {
+    for (const replica of this.replicas) replica.close();
+  }
+
+  /** Steps of the real code so far. */
+  get stepsTaken(): number {
+    return this.locals.reduce((sum, locals) => sum + locals.taken, 0);
+  }
+
+  /** All replicas NORMAL in view 0 with the client's session committed, and its operations on their way. */
+  initial(): Uint32Array {
+    const { n, ops } = this.options;
+    const inboxes = this.replicas.map((_, to) => [this.requestTo(to, 0)]);
+    const states = this.replicas.map((replica, r) => this.locals[r]!.intern(replica.bootstrapped().state));
+    for (let round = 0; round < SetupRounds; round++) {
+      for (let r = 0; r < n; r++) {
+        for (const event of [Event.Soon, ...inboxes[r]!]) {
+          const step = this.locals[r]!.step(states[r]!, event);
+          states[r] = step.next;
+          for (const id of step.sent) {
+            const inbox = inboxes[this.messages.message(id).to]!;
+            if (!inbox.includes(id)) inbox.push(id);
+          }
+        }
+      }
+    }
+    const state = new Uint32Array(this.words);
+    for (let r = 0; r < n; r++) {
+      const { committed, end } = this.locals[r]!.states[states[r]!]!;
+      if (committed !== 1 || end !== 1) throw new Error(`replica ${r} has not committed the session: ${committed} of ${end}`);
+      state[r] = states[r]!;
+      state[n + r] = this.inboxes[r]!.of(Array.from({ length: ops }, (_, i) => this.requestTo(r, i + 1)));
+    }
+    this.settle(state);
+    return state;
+  }
+
+  private requestTo(to: number, request: number): number {
+    return this.messages.id({ from: clientId, to, type: MessageType.Request, body: requestBody(request) });
+  }
+
+  /** Calls `go` with each replica and what it can do but for crashes. */
+  forEachMove(state: Uint32Array, go: (replica: number, move: Move) => void): void {
+    for (let r = 0; r < this.n; r++) {
+      for (const move of this.expand(r, state[r]!, state[this.n + r]!).moves) go(r, move);
+      if (this.mayCrash(state, r)) go(r, this.crash(r, state));
+    }
+  }
+
+  /** `state` becomes what `move` of `replica` makes of it. `idle`, if given, is told what happened besides. */
+  apply(state: Uint32Array, replica: number, move: Move, idle?: (replica: number, event: number) => void): void {
+    if (move.event <= Event.Crash) state[this.words - 1]!++;
+    state[replica] = move.next;
+    this.add(state, move);
+    this.settle(state, idle);
+  }
+
+  /** What is wrong with it; undefined: nothing. */
+  violation(state: Uint32Array): string | undefined {
+    const set = state[2 * this.n]!;
+    if (!this.verdicts.has(set)) this.verdicts.set(set, this.facts.contradiction(this.factSets.members(set)));
+    return this.verdicts.get(set);
+  }
+
+  describe(replica: number, event: number): string {
+    if (event === Event.Soon) return `replica ${replica} repeats what is due`;
+    if (event === Event.Timeout) return `replica ${replica} gives up its view`;
+    if (event <= Event.Crash) return `replica ${replica} crashes and starts again without memory`;
+    return this.messages.describe(event);
+  }
+
+  private mayCrash(state: Uint32Array, replica: number): boolean {
+    if (state[this.words - 1]! >= this.options.crashes) return false;
+    let down = 1;
+    for (let r = 0; r < this.n; r++) {
+      if (r !== replica && this.locals[r]!.states[state[r]!]!.status === ReplicaStatus.Recovery) down++;
+    }
+    return down <= this.f;
+  }
+
+  private crash(replica: number, state: Uint32Array): Move {
+    const event = Event.Crash - (state[this.words - 1]! + 1);
+    const { next } = this.locals[replica]!.step(state[replica]!, event);
+    return { event, next, inboxes: this.replicas.map(() => 0), facts: 0 };
+  }
+
+  /** A bit for each replica whose inbox grew. */
+  private add(state: Uint32Array, effect: Effect): number {
+    let grew = 0;
+    for (let r = 0; r < this.n; r++) {
+      const added = effect.inboxes[r]!;
+      if (added === 0) continue;
+      const before = state[this.n + r]!;
+      const after = this.inboxes[r]!.union(before, added);
+      if (after !== before) grew |= 1 << r;
+      state[this.n + r] = after;
+    }
+    if (effect.facts !== 0) state[2 * this.n] = this.settleFacts(this.factSets.union(state[2 * this.n]!, effect.facts));
+    return grew;
+  }
+
+  /** Everything is sent that can be sent without changing anybody; then what nobody needs any more is forgotten. */
+  private settle(state: Uint32Array, idle?: (replica: number, event: number) => void): void {
+    if (this.options.reduced === false) return;
+    for (let due = 2 ** this.n - 1; due !== 0; ) {
+      const r = 31 - Math.clz32(due);
+      due &= ~(1 << r);
+      const expansion = this.expand(r, state[r]!, state[this.n + r]!);
+      if (expansion.settled !== state[r]) due |= 1 << r;
+      state[r] = expansion.settled;
+      due |= this.add(state, expansion.idle);
+      if (idle) for (const event of expansion.idleEvents) idle(r, event);
+    }
+    for (let r = 0; r < this.n; r++) state[this.n + r] = this.prune(r, state, state[this.n + r]!);
+    state[2 * this.n] = this.pruneFacts(state, state[2 * this.n]!);
+  }
+
+  /** Without votes that nobody can complete any more: who is past a view answers in it no more. */
+  private pruneFacts(state: Uint32Array, set: number): number {
+    if (state[this.words - 1]! < this.options.crashes) return set;
+    let key = 0;
+    for (let r = 0; r < this.n; r++) {
+      const { status, view } = this.locals[r]!.states[state[r]!]!;
+      key = key * MaxViews + (status === ReplicaStatus.Recovery ? 0 : view);
+    }
+    let known = this.prunedFacts.get(key);
+    if (!known) {
+      known = new Map();
+      this.prunedFacts.set(key, known);
+    }
+    let kept = known.get(set);
+    if (kept === undefined) {
+      const views = Array.from({ length: this.n }, (_, r) => Math.floor(key / MaxViews ** (this.n - 1 - r)) % MaxViews);
+      kept = this.factSets.of(this.facts.alive(this.factSets.members(set), views));
+      known.set(set, kept);
+    }
+    return kept;
+  }
+
+  private settleFacts(set: number): number {
+    let settled = this.settled.get(set);
+    if (settled === undefined) {
+      settled = this.factSets.of(this.facts.settled(this.factSets.members(set)));
+      this.settled.set(set, settled);
+    }
+    return settled;
+  }
+
+  private prune(replica: number, state: Uint32Array, inbox: number): number {
+    const local = this.locals[replica]!.states[state[replica]!]!;
+    const lasting = state[this.words - 1]! >= this.options.crashes;
+    const { view, committed, end, status, asking } = local;
+    // Everything that Messages.matters looks at.
+    const key = ((((view * LogEntries + committed) * LogEntries + end) * 4 + status) * MaxProcesses + asking + 1) * 2 + (lasting ? 1 : 0);
+    let known = this.pruned[replica]!.get(key);
+    if (!known) {
+      known = new Map();
+      this.pruned[replica]!.set(key, known);
+    }
+    let kept = known.get(inbox);
+    if (kept === undefined) {
+      kept = this.inboxes[replica]!.filter(inbox, (id) => this.messages.matters(id, local, lasting));
+      known.set(inbox, kept);
+    }
+    return kept;
+  }
+
+  private expand(replica: number, local: number, inbox: number): Expansion {
+    this.expansions[replica]![local] ??= new Map();
+    const known = this.expansions[replica]![local]!;
+    let expansion = known.get(inbox);
+    if (!expansion) {
+      expansion = this.makeExpansion(replica, local, inbox);
+      known.set(inbox, expansion);
+    }
+    return expansion;
+  }
+
+  private makeExpansion(replica: number, local: number, inbox: number): Expansion {
+    const locals = this.locals[replica]!;
+    const moves = new Map<string, Move>();
+    const idleEvents: number[] = [];
+    const sent: number[] = [];
+    const facts: number[] = [];
+    let settled = local;
+    for (const event of [...this.inboxes[replica]!.members(inbox), Event.Soon, Event.Timeout]) {
+      const step = locals.step(settled, event);
+      if (step.gathers && this.options.reduced !== false) {
+        if (step.sent.length + step.facts.length > 0 || step.next !== settled) idleEvents.push(event);
+        sent.push(...step.sent);
+        facts.push(...step.facts);
+        settled = step.next;
+      } else if (locals.states[step.next]!.view <= this.options.views) {
+        const effect = this.effect(step.sent, step.facts);
+        const key = `${step.next} ${effect.facts} ${effect.inboxes.join()}`;
+        if (!moves.has(key)) moves.set(key, { event, next: step.next, ...effect });
+      }
+    }
+    // What was tried before something was gathered is to be tried once more.
+    if (settled !== local) moves.clear();
+    return { moves: [...moves.values()], idle: this.effect(sent, facts), idleEvents, settled };
+  }
+
+  private effect(sent: readonly number[], facts: readonly number[]): Effect {
+    const byReceiver: number[][] = this.replicas.map(() => []);
+    for (const id of sent) byReceiver[this.messages.message(id).to]!.push(id);
+    return { inboxes: byReceiver.map((ids, r) => this.inboxes[r]!.of(ids)), facts: this.factSets.of(facts) };
+  }
+}

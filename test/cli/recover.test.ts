@@ -1,0 +1,67 @@
+/** Two of three replicas lose their memory at once: the group stands still, says so, and goes on only by `squall recover`. */
+import { type Client, connect } from "squall";
+import { expect, it, onTestFinished } from "vitest";
+import { until } from "../api/support.js";
+import { makeCluster, squall } from "./processes.js";
+
+const addOne = Buffer.from([1, 0, 0, 0]);
+
+const add = async (client: Client, deadlineMs = 10_000): Promise<number> => (await client.invoke(addOne, { deadlineMs })).readDoubleLE(0);
+
+it("a new life begins with the state that is left, and clients go on in their sessions", { timeout: 90_000 }, async () => {
+  const cluster = await makeCluster();
+  const recover = (...args: string[]) => squall("recover", "--cluster", cluster.file, ...args);
+  const replicas = await Promise.all([0, 1, 2].map((id) => cluster.startReplica(id)));
+  expect(await squall("bootstrap", "--cluster", cluster.file)).toMatchObject({ status: 0 });
+  const client = await connect({ cluster: cluster.file });
+  onTestFinished(() => client.close());
+  for (let value = 1; value <= 50; value++) expect(await add(client)).toBe(value);
+
+  // As long as a majority remembers, nothing of the kind is allowed.
+  const early = await recover("--yes");
+  expect(early.status).not.toBe(0);
+  expect(early.stderr).toMatch(/NEW_LIFE_REFUSED.*majority/);
+
+  for (const replica of [replicas[0], replicas[2]]) {
+    replica?.child.kill("SIGKILL");
+    await replica?.ended;
+  }
+  expect((await recover("--yes")).stderr).toMatch(/NEW_LIFE_REFUSED.*Start the others, blank/);
+  await Promise.all([0, 2].map((id) => cluster.startReplica(id)));
+
+  // It refuses to go on, and says so: to a client, whose operation stays open, and to the operator.
+  const open = add(client, 60_000);
+  await expect(add(client, 1_500)).rejects.toMatchObject({
+    code: "DEADLINE_EXCEEDED",
+    outcome: "unknown",
+    message: expect.stringContaining("squall recover"),
+  });
+  const status = await squall("status", "--cluster", cluster.file);
+  expect(status.stdout).toMatch(/2 of 3 replicas have lost their memory.*`squall recover`/);
+
+  const plan = await recover();
+  expect(plan.status).toBe(1);
+  expect(plan.stdout).toMatch(/Kept is what replica 1 holds: \d+ committed entries/);
+  expect(plan.stdout).toMatch(/Lost are operations that were acknowledged and that only replica 0, 2 had/);
+  expect(plan.stdout).toContain("Nothing was changed");
+
+  const done = await recover("--yes", "--json");
+  expect(done).toMatchObject({ status: 0, stderr: "" });
+  expect(JSON.parse(done.stdout.trim())).toMatchObject({ state: "done", epoch: 1, from: 1, takePart: 3 });
+
+  // What was acknowledged is there; the two that were open are executed once each.
+  expect(await open).toBeGreaterThan(50);
+  const [value, again] = [await add(client), await add(client)];
+  expect(value).toBe(53);
+  expect(again).toBe(54);
+  const other = await connect({ cluster: cluster.file });
+  onTestFinished(() => other.close());
+  expect(await add(other)).toBe(55);
+  await until(async () => {
+    const { stdout } = await squall("status", "--cluster", cluster.file, "--json");
+    const reports = JSON.parse(stdout) as { status: string; epoch: number; lifeId: string }[];
+    return (
+      new Set(reports.map(({ status, epoch, lifeId }) => `${status} ${epoch} ${lifeId}`)).size === 1 && reports[0]?.status === "normal"
+    );
+  }, "all replicas are in one life");
+});

@@ -1,0 +1,86 @@
+/** Small groups searched to the end; and rules that are switched off in a test build, whose absence the search finds. */
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { Guard } from "../../src/data/binding.js";
+import { loadBinding } from "../../src/data/load.js";
+import { type ExploreOptions, explore, search } from "../../src/explore/explore.js";
+import { World } from "../../src/explore/world.js";
+
+const mutations = loadBinding(fileURLToPath(new URL("../../build/Mutations/squall.node", import.meta.url)));
+
+function run(options: Partial<ExploreOptions>) {
+  return explore({
+    binding: mutations,
+    replicas: 3,
+    ops: 1,
+    crashes: 0,
+    views: 1,
+    mode: "speculative",
+    guardsOff: 0,
+    maxStates: 1e7,
+    maxMs: 600_000,
+    ...options,
+  });
+}
+
+describe("with every rule in force, all states are as they should be", () => {
+  it("three replicas, one operation, views 0 and 1", { timeout: 120_000 }, () => {
+    const { exhausted, violations, states, replicaStates } = run({});
+    expect(violations).toEqual([]);
+    expect(exhausted).toBe(true);
+    expect(states).toBeGreaterThan(1_000);
+    expect(replicaStates).toBeGreaterThan(100);
+  });
+
+  it("says so when a bound cut something off", () => {
+    expect(run({ maxStates: 100 }).exhausted).toBe(false);
+    expect(run({ depth: 2 }).exhausted).toBe(false);
+  });
+});
+
+describe("the reductions", () => {
+  const bounds = { maxStates: 1e6, maxMs: 600_000 };
+  const group = { binding: mutations, n: 3, crashes: 0, mode: "speculative", guardsOff: 0 } as const;
+  const all = (options: { ops: number; views: number; reduced: boolean }) => {
+    const world = new World({ ...group, ...options });
+    const { exhausted, states } = search(world, bounds);
+    world.close();
+    // "given" stands for votes, and only the reduced search replaces them.
+    const facts = world.facts.all.filter((fact) => !fact.includes('"given"'));
+    return { exhausted, states, messages: world.messages.all, facts };
+  };
+  it("hide no message that is ever sent and nothing that becomes known", { timeout: 120_000 }, () => {
+    for (const options of [{ ops: 2, views: 0 }]) {
+      const { states, ...reduced } = all({ ...options, reduced: true });
+      const { states: statesOfAll, ...whole } = all({ ...options, reduced: false });
+      expect(statesOfAll).toBeGreaterThan(2 * states);
+      expect(reduced).toEqual(whole);
+      expect(whole.exhausted).toBe(true);
+    }
+  });
+});
+
+interface Check {
+  guard: keyof typeof Guard;
+  options: Partial<ExploreOptions>;
+  /** Part of what is wrong. */
+  what: RegExp;
+}
+
+const checks: Check[] = [
+  { guard: "SessionDedupe", options: { views: 0 }, what: /executed twice/ },
+  { guard: "SuperQuorum", options: { ops: 2 }, what: /was given operation 1 at 2 in view 0; view 1 starts without it/ },
+  { guard: "CommitHash", options: { ops: 2 }, what: /was given operation 1 at 2 in view 0; view 1 starts without it/ },
+  { guard: "InstallOnce", options: {}, what: /view 1 starts with 1 entries, but 2 are committed/ },
+  { guard: "MergeOnce", options: {}, what: /entered view 1 with another log/ },
+];
+
+describe("without a rule, the search finds what it is for", () => {
+  for (const { guard, options, what } of checks) {
+    it(guard, { timeout: 120_000 }, () => {
+      const { violations } = run({ ...options, guardsOff: Guard[guard] });
+      expect(violations[0]?.what).toMatch(what);
+      expect(violations[0]?.trace.length).toBeGreaterThan(0);
+    });
+  }
+});

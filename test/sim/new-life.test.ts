@@ -1,0 +1,179 @@
+/** A disaster among five on the loop: two lose their memory, one is cut off with its own, two are left; an operator begins a new life. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { encodeNewLife, type NewLifeMessage } from "../../src/control/new-life.js";
+import { MessageType, ReplicaStatus, StatusWord } from "../../src/data/binding.js";
+import { hex } from "../../src/data/hashing.js";
+import { loadBinding } from "../../src/data/load.js";
+import { SimulatedCluster } from "../../src/sim/cluster.js";
+import { Kind } from "../../src/sim/history.js";
+import { encodeOperation, OPERATION_BYTES } from "../../src/sim/operation.js";
+import { Oracle } from "../../src/sim/oracle.js";
+import { Prng } from "../../src/sim/prng.js";
+import { drawTiming } from "../../src/sim/timing.js";
+
+const binding = loadBinding();
+const newLife = "ab".repeat(16);
+
+let cluster: SimulatedCluster;
+let oracle: Oracle;
+let answers: { state: string; reason?: string; seqno?: number; hash?: string }[];
+
+beforeEach(() => {
+  const prng = new Prng(1, "new life");
+  oracle = new Oracle();
+  answers = [];
+  cluster = new SimulatedCluster({
+    binding,
+    seed: 1,
+    prng,
+    oracle,
+    replicas: 5,
+    spares: 0,
+    plans: [{ index: 0, outstanding: 1, ordered: false, misbehave: "none", crashAtUs: undefined, bursts: [] }],
+    multicast: true,
+    operations: 100,
+    timing: drawTiming(prng.split("timing"), false),
+    window: 16,
+    mode: "adaptive",
+    checkpointEvery: 0,
+    guardsOff: 0,
+    onEvent: (event) => {
+      if (event.type === "invariant-broken") oracle.violate(event.message, event.replica);
+    },
+    onCommitted: () => {},
+  });
+  expect(cluster.start(prng.split("life"))).toBe(true);
+});
+
+afterEach(() => cluster.close());
+
+const run = (ms: number): void => {
+  const untilUs = cluster.hub.nowUs() + 1000 * ms;
+  while (cluster.hub.nowUs() < untilUs) {
+    cluster.hub.run(untilUs, Number.MAX_SAFE_INTEGER);
+    cluster.bury();
+  }
+};
+
+let ids = 0;
+/** Whether the operation completed in 200 ms. */
+function operate(): boolean {
+  const bytes = Buffer.alloc(OPERATION_BYTES);
+  encodeOperation(bytes, { kind: Kind.Write, object: 0, client: 0, id: ++ids, argument: ids, expected: 0 });
+  let done = false;
+  const id = ids;
+  expect(
+    cluster.clients[0]?.trySubmit(bytes, (error, _result, seqno) => {
+      done = error === undefined;
+      if (done) oracle.accepted(id, seqno);
+    }),
+  ).toBe("accepted");
+  cluster.clients[0]?.flush();
+  run(200);
+  return done;
+}
+
+const host = (place: number) => cluster.host(place) as NonNullable<ReturnType<SimulatedCluster["host"]>>;
+const word = (place: number, which: number): number => host(place).words[which] as number;
+
+function cutOff(place: number, blocked: boolean): void {
+  const port = cluster.replicaPorts[place] as number;
+  for (const other of [...cluster.replicaPorts, ...cluster.clientPorts]) {
+    if (other === port) continue;
+    cluster.hub.setBlocked(port, other, blocked);
+    cluster.hub.setBlocked(other, port, blocked);
+  }
+}
+
+/** As `squall recover` has it: replica 3 keeps its state, 0, 1 and 4 join, 2 is absent. */
+function message(): NewLifeMessage {
+  const members = cluster.replicaPorts.map((loop, place) =>
+    place === 3 ? { address: { loop }, from: 3 } : { address: { loop }, bootId: place === 2 ? "0".repeat(32) : hex(host(place).bootId) },
+  );
+  return { formerLife: hex(host(3).engine.lifeId() as Uint8Array), life: newLife, configuration: { epoch: 1, members, leaving: [] } };
+}
+
+function order(place: number, content: NewLifeMessage): (typeof answers)[0] | undefined {
+  const { group, secret, sealed, datagramBytes } = cluster.cluster;
+  const replicas = [{ loop: cluster.replicaPorts[place] as number }];
+  const tool = new binding.ToolEngine(
+    {
+      fabric: cluster.hub,
+      loopPort: cluster.operatorPort,
+      group,
+      role: "operator",
+      id: Buffer.alloc(8, ++ids),
+      key: secret as Uint8Array,
+      replicas,
+      sealed,
+      datagramBytes,
+    },
+    (type, _from, body) => {
+      if (type === MessageType.ReconfigureAnswer) answers.push(JSON.parse(Buffer.from(body).toString()));
+    },
+  );
+  for (let i = 0; i < 5; i++) {
+    tool.ask(0, MessageType.NewLife, encodeNewLife(content));
+    run(5);
+  }
+  tool.close();
+  return answers.at(-1);
+}
+
+function disaster(): void {
+  for (let i = 0; i < 20; i++) expect(operate()).toBe(true);
+  cutOff(2, true);
+  for (const place of [0, 1]) cluster.crash(place);
+  run(100);
+  for (const place of [0, 1]) cluster.restart(place, new Prng(place, "again"));
+  run(500);
+}
+
+describe("a new life", () => {
+  it("is refused while the group can go on by itself", () => {
+    expect(operate()).toBe(true);
+    expect(order(3, message())).toMatchObject({ state: "refused", reason: "not-lost" });
+    expect(word(3, StatusWord.Status)).toBe(ReplicaStatus.Normal);
+    expect(operate()).toBe(true);
+  });
+
+  it("begins with all that the chosen one holds; others join it, and who is left of the former life does not come back", () => {
+    disaster();
+    expect(operate()).toBe(false);
+    const end = word(3, StatusWord.LogEnd);
+    const begun = order(3, message());
+    expect(begun).toMatchObject({ state: "done", seqno: end });
+    // Replica 4 has its memory, of the former life, and must be told to join.
+    expect(word(4, StatusWord.Status)).toBe(ReplicaStatus.Reconciliation);
+    order(4, { ...message(), formerLife: "0".repeat(32) });
+    expect(answers.at(-1)).toMatchObject({ state: "refused", reason: "other-life" });
+    const told = {
+      ...message(),
+      formerLife: hex(host(4).engine.lifeId() as Uint8Array),
+      end: { seqno: begun?.seqno as number, hash: begun?.hash as string },
+    };
+    order(4, told);
+    run(1000);
+    for (const place of [0, 1, 3, 4]) {
+      expect(hex(host(place).engine.lifeId() as Uint8Array)).toBe(newLife);
+      expect(word(place, StatusWord.Status)).toBe(ReplicaStatus.Normal);
+    }
+    expect(operate()).toBe(true);
+
+    // Replica 2 thaws: in its former life it is alone, and the new one does not take its memory for a member's.
+    const view = word(3, StatusWord.View);
+    cutOff(2, false);
+    run(1000);
+    expect(hex(host(2).engine.lifeId() as Uint8Array)).not.toBe(newLife);
+    expect(word(2, StatusWord.Status)).toBe(ReplicaStatus.Reconciliation);
+    expect(word(3, StatusWord.View)).toBe(view);
+    cluster.crash(2);
+    run(10);
+    cluster.restart(2, new Prng(2, "again"));
+    run(2000);
+    expect(hex(host(2).engine.lifeId() as Uint8Array)).toBe(newLife);
+    expect(operate()).toBe(true);
+    expect(cluster.disagreement()).toBeUndefined();
+    expect(oracle.violations).toEqual([]);
+  });
+});

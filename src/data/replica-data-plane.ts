@@ -31,6 +31,7 @@ export interface ReplicaDataPlaneOptions {
   machine: MachineHost;
   words: Float64Array;
   logEntries: number;
+  logBytes: number;
   /** Entries between checkpoints; 0: none. */
   checkpointEvery: number;
   /** No hashing on other threads. */
@@ -39,18 +40,20 @@ export interface ReplicaDataPlaneOptions {
 }
 
 export class ReplicaDataPlane implements DataPlane {
-  readonly logEntries: number;
   readonly keeper: CheckpointKeeper;
   readonly #binding: NativeBinding;
   readonly #engine: NativeReplicaEngine;
   readonly #machine: MachineHost;
   readonly #words: Float64Array;
+  readonly #logEntries: number;
+  readonly #logBytes: number;
   readonly #hashInPlace: boolean;
   readonly #hooks: DataPlaneHooks;
 
   constructor(options: ReplicaDataPlaneOptions) {
     const { engine, machine, words, hooks, hashInPlace } = options;
-    this.logEntries = options.logEntries;
+    this.#logEntries = options.logEntries;
+    this.#logBytes = options.logBytes;
     this.#binding = options.binding;
     this.#engine = engine;
     this.#machine = machine;
@@ -94,6 +97,9 @@ export class ReplicaDataPlane implements DataPlane {
   get logBase(): number {
     return this.#words[StatusWord.LogBase] as number;
   }
+  get logFill(): number {
+    return Math.max((this.logEnd - this.logBase) / this.#logEntries, (this.#words[StatusWord.LogBytes] as number) / this.#logBytes);
+  }
   get loopDelayUs(): number {
     return this.#words[StatusWord.LoopDelayUs] as number;
   }
@@ -115,6 +121,9 @@ export class ReplicaDataPlane implements DataPlane {
   }
   summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array {
     return this.#binding.summaryHash(previous, record);
+  }
+  speak(version: number): void {
+    this.#engine.speak(version);
   }
   freeze(view: number): void {
     this.#engine.freeze(view);
@@ -200,7 +209,9 @@ export class ReplicaDataPlane implements DataPlane {
   #restore(snapshot: Snapshot): boolean {
     const { seqno, position, sessions, machine } = snapshot;
     if (!this.#engine.restore(seqno, position, sessions)) {
-      this.#hooks.onFail(`the snapshot at ${seqno} can't be restored: its session table is malformed`);
+      this.#hooks.onFail(
+        `the snapshot at ${seqno} can't be restored: its session table is malformed, or of a release that this one does not understand`,
+      );
       return false;
     }
     this.keeper.reset();

@@ -10,7 +10,7 @@ import { type Configuration, formatAddress, portOf } from "../control/membership
 import type { Snapshot } from "../control/snapshot.js";
 import { SquallError } from "../errors.js";
 import type { Machine } from "../machine.js";
-import { type ReplicaReport, readProgress } from "../status.js";
+import { newStatusWords, type ReplicaReport, readProgress } from "../status.js";
 import { version } from "../version.js";
 import {
   dropReasons,
@@ -38,6 +38,7 @@ import { checkpointEvery, openReplicaEngine } from "./replica-engine.js";
 import { ReplicaObserver } from "./replica-observer.js";
 import { StatusAnswers } from "./status-answers.js";
 import { TakeOver } from "./take-over.js";
+import { newestWireVersion } from "./wire-version.js";
 
 /** Operations of one batch upcall; a longer backlog is executed in several. */
 const BatchRows = 1024;
@@ -69,10 +70,6 @@ export interface ReplicaHostOptions {
   hashInPlace?: boolean;
   /** Called synchronously; must not throw. */
   onEvent?: (event: ReplicaEvent) => void;
-}
-
-export function newStatusWords(): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(StatusWord.Count * Float64Array.BYTES_PER_ELEMENT));
 }
 
 const BadBodyWord = StatusWord.DropBase + dropReasons.indexOf("badBody");
@@ -113,7 +110,7 @@ export class ReplicaHost {
 
   /** Opens the replica's endpoints. Throws ADDRESS_IN_USE, ADDRESS_INVALID, SECRET_MISSING or INVALID_OPTION. */
   constructor(options: ReplicaHostOptions) {
-    const { cluster, id } = options;
+    const { cluster, id, onEvent } = options;
     const n = cluster.replicas.length;
     if (cluster.secret === undefined)
       throw new SquallError("SECRET_MISSING", "A replica needs the cluster's secret; the cluster file names it under `secretFile`.");
@@ -125,7 +122,6 @@ export class ReplicaHost {
     this.#guardsOff = options.binding.mutations ? (options.guardsOff ?? 0) : 0;
     this.#bootId = options.bootId ?? newBootId();
     this.#configDigest = configDigest(cluster);
-    const { onEvent } = options;
     this.#onEvent = onEvent === undefined ? () => {} : (event) => onEvent({ ...event, replica: this.id });
     this.#statusAnswers = new StatusAnswers(
       cluster.datagramBytes,
@@ -147,6 +143,7 @@ export class ReplicaHost {
       machine: this.machine,
       words: this.words,
       logEntries: cluster.limits.logEntries,
+      logBytes: cluster.limits.logBytes,
       checkpointEvery: checkpointEvery(options),
       hashInPlace: options.hashInPlace === true,
       hooks: {
@@ -227,7 +224,7 @@ export class ReplicaHost {
     const progress = readProgress(this.words);
     const lifeId = this.#closed ? undefined : this.engine.lifeId();
     const failure = this.machine.failure;
-    const { leader, unheard, lastReason, recovery } = this.control.snapshot;
+    const { leader, unheard, lastReason, recovery, wireVersion } = this.control.snapshot;
     return {
       id: this.id,
       replicas: this.epochs.replicas.length,
@@ -238,6 +235,7 @@ export class ReplicaHost {
       limitsDigest: hex(limitsDigest(this.#cluster)),
       ...progress,
       version,
+      wireVersion,
       timeMs: Date.now(),
       uptimeMs: this.#closed ? 0 : (this.engine.nowUs() - this.#openedUs) / 1000,
       leader,
@@ -344,6 +342,7 @@ export class ReplicaHost {
       mode: this.#cluster.mode,
       bootId: this.#bootId,
       epoch: this.epoch,
+      newestVersion: newestWireVersion(),
       reconfiguration: (nowUs) => this.epochs.reconfiguration(nowUs),
       guardsOff: this.#guardsOff,
     };

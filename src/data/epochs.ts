@@ -246,10 +246,12 @@ export class Epochs {
     const { engine, data } = this.#options;
     const life = engine.lifeId();
     const { configuration, to } = message;
-    if (life !== undefined && hex(life) !== message.life) return true;
+    // Without memory a process may have been told of a life that is over.
+    const blank = data.status === ReplicaStatus.Recovery && !this.#joining;
+    if (life !== undefined && hex(life) !== message.life && !blank) return true;
     if (configuration.epoch < this.#epoch) this.#answer(from, configuration);
     if (configuration.epoch <= this.#epoch) return true;
-    if (data.status === ReplicaStatus.Recovery && !this.#joining) this.#adopt(nowUs, message);
+    if (blank) this.#adopt(nowUs, message);
     else if (to < 0) this.#leave(message);
     else this.#follow(nowUs, from, message);
     return true;

@@ -103,9 +103,11 @@ export class Epochs {
   #tellUs = Never;
   #farewellUs = Never;
   #askUs = 0;
+  readonly #openedUs: number;
 
   constructor(options: EpochsOptions) {
     this.#options = options;
+    this.#openedUs = options.engine.nowUs();
     this.#id = options.id;
     this.#replicas = options.replicas;
     this.#heardUs = options.replicas.map(() => 0);
@@ -178,6 +180,7 @@ export class Epochs {
     if (own !== undefined && hex(own) === life)
       return this.#joining || !this.#end ? { state: "pending", epoch } : { state: "done", epoch, ...this.#end };
     if (own === undefined || hex(own) !== message.formerLife || configuration.epoch <= epoch) return refuse("other-life");
+    if (message.bootId !== bootId || nowUs - this.#openedUs > 1000 * message.untilUptimeMs) return refuse("expired");
     if (data.status === ReplicaStatus.Recovery) return refuse("recovering");
     if (!snapshots) return refuse("no-snapshots");
     if (this.#replicas.length - host.silent().length > tolerated(this.#replicas.length)) return refuse("not-lost");

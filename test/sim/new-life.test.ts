@@ -96,6 +96,8 @@ function message(life = newLife): NewLifeMessage {
     formerLife: hex(host(3).engine.lifeId() as Uint8Array),
     life,
     configuration: { epoch: host(3).epoch + 1, members, leaving: [] },
+    bootId: hex(host(3).bootId),
+    untilUptimeMs: 60_000,
   };
 }
 
@@ -152,9 +154,12 @@ describe("a new life", () => {
     expect(begun).toMatchObject({ state: "done", seqno: end });
     // Replica 4 has its memory, of the former life, and must be told to join.
     expect(word(4, StatusWord.Status)).toBe(ReplicaStatus.Reconciliation);
-    order(4, { ...first, formerLife: "0".repeat(32) });
+    const to4 = { ...first, bootId: hex(host(4).bootId) };
+    order(4, { ...to4, formerLife: "0".repeat(32) });
     expect(answers.at(-1)).toMatchObject({ state: "refused", reason: "other-life" });
-    const told = { ...first, end: { seqno: begun?.seqno as number, hash: begun?.hash as string } };
+    expect(order(4, first)).toMatchObject({ state: "refused", reason: "expired" });
+    expect(order(4, { ...to4, untilUptimeMs: 100 })).toMatchObject({ state: "refused", reason: "expired" });
+    const told = { ...to4, end: { seqno: begun?.seqno as number, hash: begun?.hash as string } };
     order(4, told);
     run(1000);
     for (const place of [0, 1, 3, 4]) {
@@ -187,7 +192,7 @@ describe("a new life", () => {
     expect(hex(host(0).engine.lifeId() as Uint8Array)).toBe(newLife);
     const third = { ...message("cd".repeat(16)) };
     const { seqno, hash } = order(3, third) as { seqno: number; hash: string };
-    order(4, { ...third, end: { seqno, hash } });
+    order(4, { ...third, bootId: hex(host(4).bootId), end: { seqno, hash } });
     run(2000);
     for (const place of [0, 1, 2, 3, 4]) expect(hex(host(place).engine.lifeId() as Uint8Array)).toBe(third.life);
     expect(operate()).toBe(true);

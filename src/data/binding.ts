@@ -184,6 +184,8 @@ export interface ReplicaEngineOptions {
   checkpointEvery: number;
   /** Most operations of one PREPARE. */
   prepareBatch: number;
+  /** Frames of later versions are dropped. */
+  newestWireVersion: number;
   /** Mode of view 0. */
   mode: Mode;
   /** DurabilityLevel; default Memory. */
@@ -262,6 +264,8 @@ export interface ReplicaUpcalls {
 export interface NativeReplicaEngine {
   nowUs(): number;
   setTimer(atUs: number): void;
+  /** The version of frames to the other replicas; at first the oldest. */
+  speak(version: number): void;
   /** onTick after a batch that appended comes only once the log has this seqno (0: after each); a timer's always comes. */
   setProgressAt(seqno: number): void;
   /** Enters NORMAL in view 0 of this life. Only from RECOVERY with an empty log. */

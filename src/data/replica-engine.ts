@@ -4,6 +4,7 @@ import { Mode, type NativeReplicaEngine, type ReplicaUpcalls } from "./binding.j
 import { addressErrorCode, endpointsOf } from "./endpoints.js";
 import type { MachineHost } from "./machine-host.js";
 import type { ReplicaHostOptions } from "./replica-host-options.js";
+import { newestWireVersion } from "./wire-version.js";
 
 /** Throws ADDRESS_IN_USE, ADDRESS_INVALID or INVALID_OPTION. */
 export function openReplicaEngine(
@@ -38,6 +39,7 @@ export function openReplicaEngine(
         maxClockSkewMs: limits.clockSkewMs,
         checkpointEvery: checkpointEvery(options),
         prepareBatch: limits.prepareBatch,
+        newestWireVersion: newestWireVersion(),
         mode: cluster.mode === "leader" ? Mode.Leader : Mode.Speculative,
         status: words,
         rows: machine.rows,

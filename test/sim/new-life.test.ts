@@ -36,6 +36,8 @@ beforeEach(() => {
     window: 16,
     mode: "adaptive",
     checkpointEvery: 0,
+    durability: "memory",
+    diskSyncUs: [0, 0],
     guardsOff: 0,
     onEvent: (event) => {
       if (event.type === "invariant-broken") oracle.violate(event.message, event.replica);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Durability } from "squall";
 
 export type Design = "multicast" | "serialized" | "unicast";
 export type Mode = "adaptive" | "speculative" | "leader";
@@ -37,6 +38,7 @@ export interface ClusterFileOptions {
   replicas?: { host: string; port: number }[];
   mode?: Mode;
   protocol?: string;
+  durability?: Durability;
   limits?: Record<string, number>;
   timing?: Record<string, number>;
 }
@@ -61,6 +63,7 @@ export async function writeClusterFile(options: ClusterFileOptions): Promise<str
     secretFile: "cluster.secret",
     ...(options.mode && { mode: options.mode }),
     ...(options.protocol && { protocol: options.protocol }),
+    ...(options.durability && { durability: options.durability }),
     limits: { ...longLog, ...options.limits },
     ...(options.timing && { timing: options.timing }),
   };

@@ -22,12 +22,14 @@ export function temporaryFolder(): string {
 
 /** Three `squall replica` processes with the counter, or another machine that holds it, bootstrapped, and a connected load process. */
 export async function startLoadedCluster(
-  options: Omit<ClusterFileOptions, "folder" | "name">,
+  options: Omit<ClusterFileOptions, "folder" | "name"> & { data?: string },
   machine = new URL("./machines/counter.js", import.meta.url),
 ): Promise<LoadedCluster> {
   const file = await writeClusterFile({ folder: temporaryFolder(), name: "cluster", ...options });
   const cluster = await loadCluster(file, { role: "operator" });
-  const replicas = await ReplicaProcesses.start({ cluster: file, count: cluster.replicas.length, machine: fileURLToPath(machine) });
+  const count = cluster.replicas.length;
+  const data = options.data === undefined ? {} : { data: options.data };
+  const replicas = await ReplicaProcesses.start({ cluster: file, count, machine: fileURLToPath(machine), ...data });
   await bootstrap({ cluster });
   return { cluster, replicas, load: await Load.start(file) };
 }

@@ -85,6 +85,21 @@ program
   });
 
 program
+  .command("durability")
+  .description("throughput and latency with durability memory, async and sync")
+  .option("--json", "print the figures as one JSON object on the last line", false)
+  .option("--quick", "few and short runs: a first impression", false)
+  .option("--rounds <n>", "runs of each, by turns", positive)
+  .option("--seconds <s>", "length of each run", positive)
+  .option("--window <n>", "operations kept outstanding", positive, 64)
+  .option("--directory <path>", "where to write: on the device in question", "bench-results")
+  .action(async ({ json, quick, rounds, seconds, window, directory }) => {
+    const { benchDurability } = await import("./durability/durability.js");
+    const options = { rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 1 : 3) };
+    process.exit(await benchDurability({ json, window, directory, ...options }));
+  });
+
+program
   .command("endurance")
   .description("resident memory of the replicas over many operations")
   .option("--json", "print the figures as one JSON object on the last line", false)

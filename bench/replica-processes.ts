@@ -1,4 +1,5 @@
 import type { ChildProcess } from "node:child_process";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { spawnChild } from "./children.js";
 
@@ -13,6 +14,8 @@ export interface ReplicaProcessesOptions {
   count: number;
   /** Path of the machine's module. */
   machine: string;
+  /** The replicas' data directories are made in here; undefined: they have none. */
+  data?: string;
   /** Command in front of Node for each replica, such as the one that enters its network namespace. */
   launcher?: (id: number) => string[];
 }
@@ -47,10 +50,11 @@ export class ReplicaProcesses {
 
   /** Starts replica `id`, which must not be running; resolves when it is up (in status RECOVERY, as a rule). */
   start(id: number): Promise<void> {
-    const { cluster, machine, launcher } = this.#options;
+    const { cluster, machine, data, launcher } = this.#options;
     const [command = process.execPath, ...before] = launcher?.(id) ?? [];
     const node = launcher === undefined ? [] : [process.execPath];
     const args = [...before, ...node, main, "replica", "--cluster", cluster, "--id", String(id), "--machine", machine];
+    if (data !== undefined) args.push("--data", join(data, String(id)));
     const child = spawnChild(command, args, { stdio: ["ignore", "ignore", "pipe", "ipc"] });
     this.#running[id] = child;
     let errors = "";

@@ -163,18 +163,26 @@ export async function beginNewLife(options: BeginNewLifeOptions): Promise<{ life
     if (role === "keeps") return { address, from: index };
     return { address, bootId: role === "joins" && report !== undefined ? report.bootId : NobodysBootId };
   });
-  const message: NewLifeMessage = { formerLife: plan.formerLife, life, configuration: { epoch: plan.epoch, members, leaving: [] } };
+  const configuration = { epoch: plan.epoch, members, leaving: [] };
+  const now = await askAll(cluster, addresses, Math.min(2_000, deadlineMs));
+  let end: NewLifeMessage["end"];
+  const orderOf = (index: number): NewLifeMessage => {
+    const { bootId = NobodysBootId, uptimeMs = 0 } = now[index] ?? {};
+    if (bootId !== plan.replicas[index]?.report?.bootId)
+      throw new SquallError("NEW_LIFE_REFUSED", `Replica ${index} was restarted meanwhile, or does not answer any more: plan again.`);
+    const order = { formerLife: plan.formerLife, life, configuration, bootId, untilUptimeMs: uptimeMs + deadlineMs };
+    return end === undefined ? order : { ...order, end };
+  };
   const endMs = performance.now() + deadlineMs;
   const leftMs = (): number => Math.max(1, Math.min(RoundMs, endMs - performance.now()));
   for (;;) {
-    if (message.end === undefined) {
-      const end = await order(cluster, addresses[plan.from] as Address, message, leftMs());
-      if (end) message.end = end;
+    if (end === undefined) {
+      end = await order(cluster, addresses[plan.from] as Address, orderOf(plan.from), leftMs());
     } else {
-      const remembering = plan.replicas.filter(({ role, report }) => role === "joins" && report !== undefined && takesPart(report));
-      for (const { address } of remembering) await order(cluster, address, message, leftMs());
+      for (const [index, { address, role, report }] of plan.replicas.entries())
+        if (role === "joins" && takesPart(report)) await order(cluster, address, orderOf(index), leftMs());
     }
-    const reports = message.end ? await askAll(cluster, addresses, leftMs()) : [];
+    const reports = end ? await askAll(cluster, addresses, leftMs()) : [];
     const takePart = reports.filter((report) => report?.lifeId === life && report.status === "normal" && !report.joining).length;
     const expected = plan.replicas.filter(({ role }) => role !== "absent").length;
     if (takePart === expected || (2 * takePart > addresses.length && performance.now() >= endMs))
@@ -182,7 +190,7 @@ export async function beginNewLife(options: BeginNewLifeOptions): Promise<{ life
     if (performance.now() >= endMs) {
       throw new SquallError(
         "NEW_LIFE_INCOMPLETE",
-        message.end
+        end
           ? `Life ${life} has begun at replica ${plan.from}, but only ${takePart} of ${addresses.length} replicas take part in it so far. They join by themselves once they can be reached; see \`squall status\`.`
           : `Replica ${plan.from} did not begin the new life in ${deadlineMs} ms. Nothing has changed unless it did so since; look at \`squall status\`.`,
       );
@@ -224,6 +232,7 @@ const refusals: Record<string, string> = {
   "not-lost": "The replica hears a majority of the group: nothing is lost, and the group goes on by itself.",
   "no-snapshots": "The machine has no snapshot and restore upcalls (or limits.checkpointEvery is 0): nobody could take over its state.",
   "other-life": "The replica is in another life or a later epoch by now. Look at `squall status` and try again.",
+  expired: "The replica was restarted meanwhile, or the order took too long. Try again.",
   recovering: "The replica has lost its memory meanwhile. Try again: another one is chosen.",
   ahead: "A replica has committed more than the one that was chosen. Try again with `--from best`, or restart that replica blank.",
 };

@@ -8,12 +8,11 @@ import { type ClusterSource, loadCluster } from "./config.js";
 import type { Cluster, Durability } from "./config-types.js";
 import type { ReplicaEvent } from "./data/events.js";
 import { type DataDirectory, type LocalReplicaOptions, openLocalReplica } from "./data/local-replica.js";
-import { newStatusWords } from "./data/replica-host-options.js";
 import { makeMachine } from "./define-machine.js";
 import { SquallError } from "./errors.js";
 import type { Machine, MachineFactory } from "./machine.js";
 import { checkInteger, checkOptions, describeValue } from "./options.js";
-import { type ReplicaProgress, type ReplicaReport, readProgress } from "./status.js";
+import { newStatusWords, type ReplicaProgress, type ReplicaReport, readProgress } from "./status.js";
 import { openWorkerReplica } from "./worker/worker-replica.js";
 
 export interface ReplicaOptions {

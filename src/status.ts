@@ -75,6 +75,8 @@ export interface ReplicaReport extends ReplicaProgress {
   limitsDigest: string;
   /** Of the package. */
   version: string;
+  /** Of the frames to the other replicas: the newest that all members are known to understand. */
+  wireVersion: number;
   /** The replica's wall clock when it answered, ms since 1970. */
   timeMs: number;
   /** Since it was opened, by a clock that never jumps. */
@@ -104,6 +106,11 @@ export interface ReplicaReport extends ReplicaProgress {
   storageFailure?: { code: ErrorCode; message: string };
   /** Counters of the network endpoint; `receiveBufferBytes` is what the system granted (Linux: twice what can be used). */
   network: Record<string, number>;
+}
+
+/** The table that a replica writes and others read without asking it. */
+export function newStatusWords(): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(StatusWord.Count * Float64Array.BYTES_PER_ELEMENT));
 }
 
 /** Decodes the shared status table. */

@@ -41,6 +41,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     c.maxClockSkewMs = static_cast<uint32_t>(o.number("maxClockSkewMs", 500));
     c.checkpointEvery = static_cast<uint64_t>(o.number("checkpointEvery", 0));
     c.prepareBatch = static_cast<uint32_t>(o.number("prepareBatch", 64));
+    c.newestVersion = static_cast<uint8_t>(o.number("newestWireVersion", wire::kWireVersion));
     const auto mode = static_cast<uint32_t>(o.number("mode", 0));
     if (mode >= kModes) o.wrong("mode");
     c.firstMode = static_cast<Mode>(mode);
@@ -348,6 +349,10 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (engine_) engine_->sessions().digest(hash);
     return copyBytes(info.Env(), hash);
   }
+  Napi::Value Speak(const Napi::CallbackInfo& info) {
+    if (engine_) engine_->speak(static_cast<uint8_t>(std::min(255u, info[0].As<Napi::Number>().Uint32Value())));
+    return info.Env().Undefined();
+  }
   Napi::Value Flush(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
     if (engine_) engine_->flush();
@@ -448,7 +453,7 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
       O::InstanceMethod("suffixRows", &O::SuffixRows), O::InstanceMethod("record", &O::Record),
       O::InstanceMethod("executedOperation", &O::ExecutedOperation), O::InstanceMethod("viewOf", &O::ViewOf), O::InstanceMethod("send", &O::Send),
       O::InstanceMethod("sendToStream", &O::SendToStream), O::InstanceMethod("setHalted", &O::SetHalted),
-      O::InstanceMethod("sessionDigest", &O::SessionDigest), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("address", &O::Address),
+      O::InstanceMethod("sessionDigest", &O::SessionDigest), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("speak", &O::Speak), O::InstanceMethod("address", &O::Address),
       O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close), O::InstanceMethod("position", &O::Position),
       O::InstanceMethod("checkpointSessions", &O::CheckpointSessions), O::InstanceMethod("checkpointed", &O::Checkpointed),
       O::InstanceMethod("truncate", &O::Truncate), O::InstanceMethod("restore", &O::Restore),

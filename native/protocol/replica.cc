@@ -27,6 +27,7 @@ wire::ChannelConfig channelConfig(const ReplicaConfig& c) {
   out.secret = c.secret;
   out.sealed = c.sealed;
   out.maxFrameBytes = c.datagramBytes;
+  out.newestVersion = c.newestVersion;
   out.limits.maxMessageBytes = c.maxOperationBytes + 4096;
   return out;
 }

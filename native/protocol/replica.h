@@ -57,6 +57,7 @@ struct ReplicaConfig {
   uint64_t logEntries = 4u << 20, logBytes = 2ull << 30;
   uint64_t checkpointEvery = 0;  // entries; 0: the machine has no snapshots, and nothing is truncated
   uint32_t prepareBatch = 64;
+  uint8_t newestVersion = wire::kWireVersion;
   Mode firstMode = Mode::Speculative;
   Durability durability = Durability::Memory;
   uint32_t maxClockSkewMs = 500;
@@ -113,6 +114,8 @@ class Replica final : public fabric::Receiver {
   /// To whatever replica listens there, of this configuration or not; for messages outside a life.
   void sendToAddress(const fabric::Address& to, MessageType type, Bytes body);
   void setHalted(bool halted);
+  /// The version of frames to the other replicas.
+  void speak(uint8_t version) { channels_.speak(version); }
   void setTimer(uint64_t atUs) { fabric_->setTimer(this, atUs); }
   /// LEADER and FAST views: tells backups the commit and has those that lack entries say so, which are then sent again. `to`: -1 all, or one.
   /// Returns the replicas (bit mask) that need entries below the log's base. Does nothing unless this replica leads.

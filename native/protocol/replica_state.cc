@@ -1,6 +1,8 @@
 // A replica engine to and from bytes: the explorer goes back to states it has seen. Not part of it: what only paces or measures (the order
 // of arrival, rates of forwarded requests), counters, the streams of the channels, which outlive it, and requests that wait for the end of a
 // reconciliation: the explorer's network keeps every message, so that they can arrive after it.
+#include <algorithm>
+
 #include "log/state.h"
 #include "protocol/replica.h"
 
@@ -9,6 +11,22 @@ namespace squall::protocol {
 namespace {
 constexpr uint32_t kGuardLastNormalView = 1u << 8;   // src/data/binding.ts: what is appended in which view counts only without it
 }
+
+namespace {
+
+constexpr uint32_t kEarlyThatCount = 2;   // replica_leader.cc: PREPAREs behind a gap after which a backup asks
+
+/// The same whatever came before: a ring that begins at its first place, and no more early PREPAREs than make a difference.
+LeaderView canonical(const LeaderView& view) {
+  LeaderView out = view;
+  out.early = std::min(view.early, kEarlyThatCount);
+  out.inFlightFirst = 0;
+  for (uint32_t i = 0; i < kPrepareWindow; i++)
+    out.inFlight[i] = i < view.inFlightCount ? view.inFlight[(view.inFlightFirst + i) % kPrepareWindow] : 0;
+  return out;
+}
+
+}  // namespace
 
 bool Replica::save(std::vector<uint8_t>& out) const {
   if (closed_ || executing_ || log_.base() > 0 || !reads_.empty() || !control_.empty() || !complaints_.empty()) return false;
@@ -29,7 +47,7 @@ bool Replica::save(std::vector<uint8_t>& out) const {
   log_.save(w, (config_.guardsOff & kGuardLastNormalView) != 0);
   sessions_.save(w);
   if (mode_ != Mode::Leader) return true;
-  w.put(leader_);
+  w.put(canonical(leader_));
   for (const auto& early : early_) w.bytes(early);
   return true;
 }

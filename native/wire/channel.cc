@@ -50,6 +50,7 @@ struct Channels::State {
   Key replicaKey{}, operatorKey{};
   uint64_t counter = 0;             // of frames to replicas, whatever the key
   Aead sealers[2];                  // for replicas; [1]: outside a life
+  uint8_t version = kOldestWireVersion;
   Aead scratch;                     // keyed for the salt of the moment until a tag has proved it
   StreamTable streams;
   Reassembler reassembler;
@@ -133,6 +134,10 @@ void Channels::setLife(const LifeId& life) {
   s.reassembler.clear();
 }
 
+void Channels::speak(uint8_t version) {
+  state_->version = std::clamp(version, kOldestWireVersion, state_->config.newestVersion);
+}
+
 void Channels::setSelf(uint64_t self) {
   State& s = *state_;
   s.config.self = s.ownDestination = self;
@@ -193,6 +198,7 @@ DropReason Channels::State::authenticate(const FrameHeader& header, Sender kind,
   Stream& s = streams.at(found);
   if (!s.window.accept(header.counter)) return DropReason::Replayed;
   stream = found;
+  s.info.version = header.version;
   streams.touch(found, !outside);
   return DropReason::None;
 }
@@ -203,7 +209,7 @@ void Channels::open(Bytes datagram, const fabric::Address& from, Opened& out) {
   out.stream = kNoStream;
   out.body = {};
   FrameHeader header;
-  out.dropped = parseHeader(datagram, header);
+  out.dropped = parseHeader(datagram, header, s.config.newestVersion);
   if (out.dropped != DropReason::None) {
     out.frameBytes = 0;
     return;
@@ -265,7 +271,7 @@ size_t Channels::sealTyped(uint8_t* frame, size_t bodyLength, uint8_t type, Targ
   if (!outside && !s.hasLife) return 0;
 
   const auto length = static_cast<uint16_t>(bodyLength + kFrameOverhead);
-  FrameHeader header{kWireVersion, type, length, 0, s.config.group, 0, s.config.self, s.salt, 0};
+  FrameHeader header{outside ? kOldestWireVersion : s.version, type, length, 0, s.config.group, 0, s.config.self, s.salt, 0};
   Aead* aead;
   if (target.kind == Target::Stream) {
     if (s.config.role != Role::Replica || !s.streams.live(target.stream)) return 0;
@@ -281,6 +287,7 @@ size_t Channels::sealTyped(uint8_t* frame, size_t bodyLength, uint8_t type, Targ
       return 0;
     header.destination = load<uint64_t>(stream.info.salt.data());
     header.counter = ++stream.answers;
+    header.version = stream.info.version;
   } else {
     if (kind != s.ownKind()) return 0;
     aead = &s.sealers[outside];
@@ -305,7 +312,7 @@ size_t Channels::sealReject(uint8_t* frame, size_t bodyLength, uint64_t claimedG
   State& s = *state_;
   if (s.config.role != Role::Replica || bodyLength > maxBody()) return 0;
   const auto length = static_cast<uint16_t>(bodyLength + kFrameOverhead);
-  writeHeader(frame, {kWireVersion, static_cast<uint8_t>(MessageType::Reject), length, 0, claimedGroup,
+  writeHeader(frame, {kOldestWireVersion, static_cast<uint8_t>(MessageType::Reject), length, 0, claimedGroup,
                       load<uint64_t>(claimed.data()), s.config.self, s.salt, 0});
   std::memset(frame + kHeaderBytes + bodyLength, 0, kTagBytes);
   return length;

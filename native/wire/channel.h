@@ -42,6 +42,7 @@ struct ChannelConfig {
   Key secret;                    // replica, operator: the cluster secret; client: its clientKey
   bool sealed = true;
   uint32_t maxFrameBytes = 1400; // larger messages are fragmented; taken as 256 to 65,000
+  uint8_t newestVersion = kWireVersion;   // frames of later versions are dropped
   ChannelLimits limits;
 };
 
@@ -73,6 +74,7 @@ struct StreamInfo {             // of a receive stream
   uint64_t sender;
   Sender kind;
   fabric::Address address;      // where the last authentic frame came from
+  uint8_t version;              // of the last authentic frame: it is answered in the same
 };
 
 class Channels {
@@ -82,6 +84,8 @@ class Channels {
   /// Forgets all keys of the former life and all partial messages; streams keep their index, window and counters.
   /// Until a life is set (the zero id is none), frames of a life are neither sealed nor opened.
   void setLife(const LifeId& life);
+  /// The version of frames to replicas within a life, at most newestVersion. At first, and outside a life, the oldest.
+  void speak(uint8_t version);
   const LifeId& life() const;
   /// A replica's index in another configuration. Its frames to replicas go on with the same counters.
   void setSelf(uint64_t self);

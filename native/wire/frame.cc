@@ -61,13 +61,13 @@ bool senderOf(uint8_t type, Sender& out) {
 
 bool isOutsideLife(uint8_t type) { return typeInfo(type).outsideLife; }
 
-DropReason parseHeader(Bytes datagram, FrameHeader& out) {
+DropReason parseHeader(Bytes datagram, FrameHeader& out, uint8_t newestVersion) {
   if (datagram.size() < kFrameOverhead) return DropReason::Truncated;
   const uint8_t* p = datagram.data();
   out.version = p[0];
   out.type = p[1];
   out.length = load<uint16_t>(p + 2);
-  if (out.version != kWireVersion) return DropReason::BadVersion;
+  if (out.version < kOldestWireVersion || out.version > newestVersion) return DropReason::BadVersion;
   Sender sender;
   if (!senderOf(out.type, sender)) return DropReason::UnknownType;
   if (out.length > kMaxFrameBytes) return DropReason::Oversized;

@@ -20,6 +20,9 @@
 
 namespace squall::wire {
 
+/// Frames of versions between these are understood. A release raises the newest; it raises the oldest only when no release that speaks it is
+/// supported beside it any more (docs/upgrading.md).
+constexpr uint8_t kOldestWireVersion = 1;
 constexpr uint8_t kWireVersion = 1;
 constexpr size_t kHeaderBytes = 72;
 constexpr size_t kAuthenticatedBytes = 56;
@@ -42,7 +45,7 @@ struct FrameHeader {
 
 /// Reads the header of the first frame of `datagram`. Never reads beyond it. Checks version, type and length
 /// (length >= kFrameOverhead and <= datagram.size()); nothing is authenticated yet.
-DropReason parseHeader(Bytes datagram, FrameHeader& out);
+DropReason parseHeader(Bytes datagram, FrameHeader& out, uint8_t newestVersion = kWireVersion);
 void writeHeader(uint8_t* frame, const FrameHeader& header);   // the order stamp is zeroed
 
 enum class Sender : uint8_t { Client, Replica, ReplicaToClient, Operator, ReplicaToOperator };

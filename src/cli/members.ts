@@ -61,7 +61,8 @@ async function list({ cluster, deadline, json }: Options): Promise<void> {
 async function change(wanted: MembershipChange, { cluster, deadline, json }: Options): Promise<void> {
   for await (const progress of reconfigure({ cluster, change: wanted, deadlineMs: deadline })) {
     console.log(json ? JSON.stringify(progress) : describe(progress));
-    if (progress.state === "done") await rewriteMembers(cluster, progress.members);
+    if (progress.state === "done")
+      await rewriteMembers(cluster, progress.members, [...(wanted.add ?? []), ...(wanted.replace ?? []).map(({ address }) => address)]);
   }
   if (!json) console.log(`${cluster} names them now`);
 }

@@ -6,6 +6,7 @@ import type { Cluster } from "../config-types.js";
 import { loadBinding } from "../data/load.js";
 import { SquallError } from "../errors.js";
 import { checkInteger, checkOptions, describeValue } from "../options.js";
+import { lookUp } from "./addresses.js";
 import { type ClusterFile, validateClusterFile } from "./cluster-file.js";
 
 export interface InitOptions {
@@ -110,10 +111,14 @@ async function writeNew(file: string, text: string, mode = ownerOnly): Promise<v
 }
 
 /**
- * Puts these addresses in the place of a cluster file's replicas, all at once; the rest of the file stays as it is written. Rejects with
- * CLUSTER_FILE_MISSING or CLUSTER_FILE_INVALID.
+ * Puts these members in the place of a cluster file's replicas, all at once; the rest of the file stays as it is written. A member is named as
+ * the file named it, or as one of `named` does, if that name still has its address. Rejects with CLUSTER_FILE_MISSING or CLUSTER_FILE_INVALID.
  */
-export async function rewriteMembers(file: string, members: readonly { ip: string; port: number }[]): Promise<void> {
+export async function rewriteMembers(
+  file: string,
+  members: readonly { ip: string; port: number }[],
+  named: readonly { ip: string; port: number }[] = [],
+): Promise<void> {
   const target = path.resolve(file);
   let text: string;
   try {
@@ -121,13 +126,24 @@ export async function rewriteMembers(file: string, members: readonly { ip: strin
   } catch (cause) {
     throw new SquallError("CLUSTER_FILE_MISSING", `${target} can't be read (${(cause as Error).message}).`, { cause });
   }
-  const list = `[\n${members.map(({ ip, port }) => `    ${JSON.stringify({ host: ip, port })}`).join(",\n")}\n  ]`;
+  const before = (JSON.parse(text) as { replicas?: { host: string; port: number }[] }).replicas ?? [];
+  const hosts = await hostsOf(members, [...before, ...named.map(({ ip, port }) => ({ host: ip, port }))]);
+  const list = `[\n${members.map(({ port }, i) => `    ${JSON.stringify({ host: hosts[i], port })}`).join(",\n")}\n  ]`;
   // A list of flat objects: it ends with the first bracket that is not inside of a string.
   const changed = text.replace(/("replicas"\s*:\s*)\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\]/, (_, key: string) => key + list);
   validateClusterFile(JSON.parse(changed), target);
   const fresh = `${target}.${randomBytes(4).toString("hex")}`;
   await writeFile(fresh, changed, { mode: (await stat(target)).mode });
   await rename(fresh, target);
+}
+
+/** How each member is named by the first of `known` with its port and address; else by its address. */
+async function hostsOf(
+  members: readonly { ip: string; port: number }[],
+  known: readonly { host: string; port: number }[],
+): Promise<string[]> {
+  const resolved = await Promise.all(known.map(async ({ host, port }) => ({ host, port, ip: await lookUp(host).catch(() => undefined) })));
+  return members.map(({ ip, port }) => resolved.find((one) => one.ip === ip && one.port === port)?.host ?? ip);
 }
 
 /**

@@ -124,8 +124,7 @@ export class Checkpoints {
     const needed = this.needed(nowUs);
     if (this.previous && needed > this.previous.seqno) this.previous = undefined;
     if (data.status === ReplicaStatus.Reconciliation || this.truncateTo <= data.logBase) return;
-    const full = data.logEnd - data.logBase > FullestLog * data.logEntries;
-    const seqno = full ? this.truncateTo : Math.min(this.truncateTo, needed);
+    const seqno = data.logFill > FullestLog ? this.truncateTo : Math.min(this.truncateTo, needed);
     if (seqno <= data.logBase) return;
     data.truncate(seqno);
     // A snapshot without the entries that follow it helps nobody.

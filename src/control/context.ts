@@ -2,6 +2,7 @@
 import type { ModeChoice } from "../config/protocols.js";
 import type { ClusterTiming } from "../config-types.js";
 import { Guard, type MessageType } from "../data/binding.js";
+import { OldestWireVersion } from "../data/wire-version.js";
 import type { DataPlane } from "./data-plane.js";
 import type { MergeRules } from "./merge.js";
 import { RowBytes } from "./messages.js";
@@ -23,6 +24,8 @@ export interface ControlPlaneConfig {
   bootId?: Uint8Array;
   /** The configuration's number: each reconfiguration ends one and begins the next. Default 0. */
   epoch?: number;
+  /** The newest version of frames that this process understands. Default: the oldest. */
+  newestVersion?: number;
   /** What the next merge is to end the epoch with; undefined: nothing. */
   reconfiguration?: (nowUs: number) => { epoch: number; record: Uint8Array } | undefined;
   /** What a replica that comes back from its disk is and knows; default: a new one. */
@@ -59,6 +62,7 @@ export class Context {
   readonly detectUs: number;
   readonly graceUs: number;
   readonly epoch: number;
+  readonly newestVersion: number;
   readonly reconfiguration: NonNullable<ControlPlaneConfig["reconfiguration"]>;
   readonly messageBytes: number;
   readonly maxRows: number;
@@ -91,6 +95,7 @@ export class Context {
     this.detectUs = config.timing.detectMs * 1000;
     this.graceUs = config.graceUs ?? 1500;
     this.epoch = config.epoch ?? 0;
+    this.newestVersion = config.newestVersion ?? OldestWireVersion;
     this.reconfiguration = config.reconfiguration ?? (() => undefined);
     this.messageBytes = config.messageBytes ?? DefaultMessageBytes;
     this.maxRows = Math.max(1, Math.floor((this.messageBytes - HeadBytes) / RowBytes));

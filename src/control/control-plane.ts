@@ -41,6 +41,8 @@ export interface ControlPlaneSnapshot {
   readonly lastReason: string;
   readonly failed: boolean;
   readonly incarnation: number;
+  /** Of the frames to the others: the newest that all of them understand. */
+  readonly wireVersion: number;
   /** Where the recovery of a replica without memory stands; undefined once it takes part. */
   readonly recovery: RecoveryState | undefined;
 }
@@ -134,6 +136,7 @@ export class ControlPlane {
       lastReason: this.views.lastReason,
       failed: this.failed,
       incarnation: this.context.incarnation,
+      wireVersion: this.heartbeats.version,
       recovery: this.recovers ? this.recovery.state : undefined,
     };
   }

@@ -28,8 +28,8 @@ export interface DataPlane {
   readonly viewDurable: boolean;
   /** Entries at or below it are gone. */
   readonly logBase: number;
-  /** Most entries the log holds. */
-  readonly logEntries: number;
+  /** Share of the log's room that is taken, of entries or of bytes, whichever is more: 0 to 1. */
+  readonly logFill: number;
   /** How late the host's last timer came. */
   readonly loopDelayUs: number;
   hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0; of logBase and above
@@ -38,6 +38,8 @@ export interface DataPlane {
   record(seqno: number): Uint8Array;
   viewOf(seqno: number): number;
   summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array;
+  /** The version of frames to the other replicas. */
+  speak(version: number): void;
   freeze(view: number): void;
   /** Rolls the machine back above keepTo, then installs (see NativeReplicaEngine.install). */
   install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void;

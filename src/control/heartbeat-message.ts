@@ -23,6 +23,8 @@ export interface HeartbeatMessage {
   checkpoint: number;
   digest: Uint8Array;
   flags: number;
+  /** The newest version of frames that the sender understands. */
+  newestVersion: number;
 }
 
 const KnownFlags = HeartbeatFlag.Normal | HeartbeatFlag.Majority;
@@ -38,7 +40,7 @@ export function encodeHeartbeat(m: HeartbeatMessage): Uint8Array {
     .u64(m.checkpoint)
     .bytes(m.digest)
     .u8(m.flags)
-    .u8(0)
+    .u8(m.newestVersion)
     .u16(0)
     .u32(0)
     .done();
@@ -55,7 +57,8 @@ export function decodeHeartbeat(body: Uint8Array): HeartbeatMessage | undefined 
   const checkpoint = r.u64();
   const digest = r.bytes(HashBytes);
   const flags = r.u8();
-  r.zero(7);
-  if ((flags & ~KnownFlags) !== 0 || committed > end || base > committed || checkpoint > committed) r.ok = false;
-  return r.finish({ view, incarnation, loopDelayMs, committed, end, base, checkpoint, digest, flags });
+  const newestVersion = r.u8();
+  r.zero(6);
+  if (newestVersion === 0 || (flags & ~KnownFlags) !== 0 || committed > end || base > committed || checkpoint > committed) r.ok = false;
+  return r.finish({ view, incarnation, loopDelayMs, committed, end, base, checkpoint, digest, flags, newestVersion });
 }

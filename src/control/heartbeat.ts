@@ -3,6 +3,7 @@
  * detection time and what it last said its own timers are late.
  */
 import { MessageType, ReplicaStatus } from "../data/binding.js";
+import { OldestWireVersion } from "../data/wire-version.js";
 import { type Context, equalBytes } from "./context.js";
 import { encodeHeartbeat, HeartbeatFlag, type HeartbeatMessage } from "./heartbeat-message.js";
 import { HashBytes } from "./messages.js";
@@ -45,6 +46,8 @@ export class Heartbeats {
   private readonly peers: Peer[];
   private sendUs = Never;
   private delayUs = 0;
+  /** Of the frames to the others. */
+  version = OldestWireVersion;
 
   constructor(context: Context, host: HeartbeatHost) {
     this.context = context;
@@ -65,6 +68,8 @@ export class Heartbeats {
   start(nowUs: number): void {
     if (this.sendUs !== Never || this.context.n === 1) return;
     this.sendUs = nowUs;
+    // The members of this epoch may be others than those it was agreed on with.
+    this.context.data.speak(this.version);
     for (const peer of this.peers) peer.heardUs = nowUs;
   }
 
@@ -107,6 +112,7 @@ export class Heartbeats {
     peer.recovering = false;
     peer.incarnation = message.incarnation;
     peer.last = message;
+    this.agreeOnVersion();
     peer.loopDelayUs = Math.min(message.loopDelayMs * 1000, LongestDelayDetections * this.context.detectUs);
     const fit = (message.flags & HeartbeatFlag.Majority) !== 0;
     if (fit) peer.unfitUs = Never;
@@ -175,6 +181,17 @@ export class Heartbeats {
     }
   }
 
+  /** The newest version that all members understand: of one that was not heard yet nothing is known. */
+  private agreeOnVersion(): void {
+    let version = this.context.newestVersion;
+    this.peers.forEach((peer, replica) => {
+      if (replica !== this.context.replica) version = Math.min(version, peer.last?.newestVersion ?? OldestWireVersion);
+    });
+    if (version === this.version) return;
+    this.version = version;
+    this.context.data.speak(version);
+  }
+
   private patienceUs(peer: Peer): number {
     return this.context.detectUs + peer.loopDelayUs;
   }
@@ -195,6 +212,7 @@ export class Heartbeats {
       checkpoint: checkpoint?.seqno ?? 0,
       digest: checkpoint?.digest ?? noDigest,
       flags: normal | (this.alive > f ? HeartbeatFlag.Majority : 0),
+      newestVersion: this.context.newestVersion,
     });
     this.context.broadcast(MessageType.Heartbeat, body);
   }

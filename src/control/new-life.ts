@@ -17,6 +17,12 @@ export interface NewLifeMessage {
   configuration: Configuration;
   /** For those who join and have a memory of the former life: the entry with which the new one began. */
   end?: { seqno: number; hash: string };
+  /**
+   * The process that is meant, and how long it may have run when it takes the order: one that was recorded and comes again later, when the group
+   * happens to be cut, must not begin a life.
+   */
+  bootId: string;
+  untilUptimeMs: number;
 }
 
 export function encodeNewLife(message: NewLifeMessage): Uint8Array {
@@ -27,13 +33,17 @@ export function encodeNewLife(message: NewLifeMessage): Uint8Array {
 export function decodeNewLife(body: Uint8Array): NewLifeMessage | undefined {
   if (body.length > LargestBytes) return undefined;
   try {
-    const { formerLife, life, configuration, end } = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"));
+    const { formerLife, life, configuration, end, bootId, untilUptimeMs } = JSON.parse(
+      Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"),
+    );
     const checked = checkedConfiguration(configuration);
     if (!checked || !HexId.test(formerLife) || !HexId.test(life) || life === formerLife) return undefined;
     if (checked.members.filter(({ from }) => from !== undefined).length !== 1) return undefined;
-    if (end === undefined) return { formerLife, life, configuration: checked };
+    if (!HexId.test(bootId) || !Number.isFinite(untilUptimeMs)) return undefined;
+    const order = { formerLife, life, configuration: checked, bootId, untilUptimeMs };
+    if (end === undefined) return order;
     if (!Number.isSafeInteger(end.seqno) || end.seqno < 0 || !HexHash.test(end.hash)) return undefined;
-    return { formerLife, life, configuration: checked, end: { seqno: end.seqno, hash: end.hash } };
+    return { ...order, end: { seqno: end.seqno, hash: end.hash } };
   } catch {
     return undefined;
   }

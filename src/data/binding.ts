@@ -188,6 +188,8 @@ export interface ReplicaEngineOptions {
   checkpointEvery: number;
   /** Most operations of one PREPARE; with 1 every operation has its own. */
   prepareBatch: number;
+  /** Frames of later versions are dropped. */
+  newestWireVersion: number;
   /** Mode of view 0. */
   mode: Mode;
   /** DurabilityLevel; default Memory. */
@@ -267,6 +269,8 @@ export interface ReplicaUpcalls {
 export interface NativeReplicaEngine {
   nowUs(): number;
   setTimer(atUs: number): void;
+  /** The version of frames to the other replicas; at first the oldest. */
+  speak(version: number): void;
   /** onTick after a batch that appended comes only once the log has this seqno (0: after each); a timer's always comes. */
   setProgressAt(seqno: number): void;
   /** Enters NORMAL in view 0 of this life. Only from RECOVERY with an empty log. */
@@ -336,9 +340,8 @@ export interface NativeReplicaEngine {
   setDurable(seqno: number): void;
   /** The entries from `from` on that fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes. */
   exportRows(from: number, into: Uint8Array, counts: Uint32Array): void;
-  /** RECOVERY with a life: appends what was read from disk and executes it, uncommitted. False: malformed, or there is no room. */
-  appendLoaded(records: Uint8Array[]): boolean;
-  /** From RECOVERY to RECONCILIATION, with what was on disk. False: another status, or no life. */
+  appendLoaded(records: Uint8Array[]): boolean; // RECOVERY with a life: what was read from disk, uncommitted. False: malformed, or no room
+  /** From RECOVERY to RECONCILIATION, with what was on disk. */
   resume(view: number, lastNormalView: number, mode: number): boolean;
   /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */
   reexecute(from: number, to: number): boolean;

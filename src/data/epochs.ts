@@ -104,9 +104,11 @@ export class Epochs {
   #tellUs = Never;
   #farewellUs = Never;
   #askUs = 0;
+  readonly #openedUs: number;
 
   constructor(options: EpochsOptions) {
     this.#options = options;
+    this.#openedUs = options.engine.nowUs();
     this.#id = options.id;
     this.#replicas = options.replicas;
     this.#heardUs = options.replicas.map(() => 0);
@@ -202,6 +204,7 @@ export class Epochs {
     if (own !== undefined && hex(own) === life)
       return this.#joining || !this.#end ? { state: "pending", epoch } : { state: "done", epoch, ...this.#end };
     if (own === undefined || hex(own) !== message.formerLife || configuration.epoch <= epoch) return refuse("other-life");
+    if (message.bootId !== bootId || nowUs - this.#openedUs > 1000 * message.untilUptimeMs) return refuse("expired");
     if (data.status === ReplicaStatus.Recovery) return refuse("recovering");
     if (!snapshots) return refuse("no-snapshots");
     if (this.#replicas.length - host.silent().length > tolerated(this.#replicas.length)) return refuse("not-lost");
@@ -270,10 +273,12 @@ export class Epochs {
     const { engine, data } = this.#options;
     const life = engine.lifeId();
     const { configuration, to } = message;
-    if (life !== undefined && hex(life) !== message.life) return true;
+    // Without memory a process may have been told of a life that is over.
+    const blank = data.status === ReplicaStatus.Recovery && !this.#joining;
+    if (life !== undefined && hex(life) !== message.life && !blank) return true;
     if (configuration.epoch < this.#epoch) this.#answer(from, configuration);
     if (configuration.epoch <= this.#epoch) return true;
-    if (data.status === ReplicaStatus.Recovery && !this.#joining) this.#adopt(nowUs, message);
+    if (blank) this.#adopt(nowUs, message);
     else if (to < 0) this.#leave(message);
     else this.#follow(nowUs, from, message);
     return true;

@@ -39,6 +39,7 @@ export interface ReplicaDataPlaneOptions {
   machine: MachineHost;
   words: Float64Array;
   logEntries: number;
+  logBytes: number;
   /** Entries between checkpoints; 0: none. */
   checkpointEvery: number;
   /** No hashing on other threads. */
@@ -47,7 +48,6 @@ export interface ReplicaDataPlaneOptions {
 }
 
 export class ReplicaDataPlane implements DataPlane {
-  readonly logEntries: number;
   readonly keeper: CheckpointKeeper;
   /** Where state and log go to disk; undefined: nowhere. */
   durability: Durability | undefined;
@@ -55,6 +55,8 @@ export class ReplicaDataPlane implements DataPlane {
   readonly #engine: NativeReplicaEngine;
   readonly #machine: MachineHost;
   readonly #words: Float64Array;
+  readonly #logEntries: number;
+  readonly #logBytes: number;
   readonly #hashInPlace: boolean;
   readonly #hooks: DataPlaneHooks;
   /** Messages whose records are being hashed on other threads. */
@@ -62,7 +64,8 @@ export class ReplicaDataPlane implements DataPlane {
 
   constructor(options: ReplicaDataPlaneOptions) {
     const { engine, machine, words, hooks, hashInPlace } = options;
-    this.logEntries = options.logEntries;
+    this.#logEntries = options.logEntries;
+    this.#logBytes = options.logBytes;
     this.#binding = options.binding;
     this.#engine = engine;
     this.#machine = machine;
@@ -118,6 +121,9 @@ export class ReplicaDataPlane implements DataPlane {
   get logBase(): number {
     return this.#words[StatusWord.LogBase] as number;
   }
+  get logFill(): number {
+    return Math.max((this.logEnd - this.logBase) / this.#logEntries, (this.#words[StatusWord.LogBytes] as number) / this.#logBytes);
+  }
   get loopDelayUs(): number {
     return this.#words[StatusWord.LoopDelayUs] as number;
   }
@@ -142,6 +148,9 @@ export class ReplicaDataPlane implements DataPlane {
   }
   get #waits(): boolean {
     return this.durability?.waits === true;
+  }
+  speak(version: number): void {
+    this.#engine.speak(version);
   }
   freeze(view: number): void {
     this.#engine.freeze(view);
@@ -250,7 +259,9 @@ export class ReplicaDataPlane implements DataPlane {
   #restore(snapshot: Snapshot): boolean {
     const { seqno, position, sessions, machine } = snapshot;
     if (!this.#engine.restore(seqno, position, sessions)) {
-      this.#hooks.onFail(`the snapshot at ${seqno} can't be restored: its session table is malformed`);
+      this.#hooks.onFail(
+        `the snapshot at ${seqno} can't be restored: its session table is malformed, or of a release that this one does not understand`,
+      );
       return false;
     }
     this.durability?.restored(snapshot);

@@ -5,6 +5,7 @@ import type { NativeReplicaEngine, ReplicaUpcalls } from "./binding.js";
 import { addressErrorCode, endpointsOf } from "./endpoints.js";
 import type { MachineHost } from "./machine-host.js";
 import type { ReplicaHostOptions } from "./replica-host-options.js";
+import { newestWireVersion } from "./wire-version.js";
 
 /** Throws ADDRESS_IN_USE, ADDRESS_INVALID or INVALID_OPTION. */
 export function openReplicaEngine(
@@ -40,6 +41,7 @@ export function openReplicaEngine(
         maxClockSkewMs: limits.clockSkewMs,
         checkpointEvery: checkpointEvery(options),
         prepareBatch: rules.prepareBatch,
+        newestWireVersion: newestWireVersion(),
         mode: rules.firstMode,
         status: words,
         rows: machine.rows,

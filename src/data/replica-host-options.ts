@@ -1,7 +1,7 @@
 /** What a replica host is made of. */
 import type { Cluster } from "../config-types.js";
 import type { Machine } from "../machine.js";
-import { type NativeBinding, type NativeLoopHub, type NativeUdpFabric, StatusWord } from "./binding.js";
+import type { NativeBinding, NativeLoopHub, NativeUdpFabric } from "./binding.js";
 import type { StoredReplica } from "./durability/stored-replica.js";
 import type { Endpoints } from "./endpoints.js";
 import type { ReplicaEvent } from "./events.js";
@@ -31,8 +31,4 @@ export interface ReplicaHostOptions {
   stored?: StoredReplica;
   /** Called synchronously; must not throw. */
   onEvent?: (event: ReplicaEvent) => void;
-}
-
-export function newStatusWords(): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(StatusWord.Count * Float64Array.BYTES_PER_ELEMENT));
 }

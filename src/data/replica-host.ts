@@ -7,7 +7,7 @@ import type { ControlEvent } from "../control/data-plane.js";
 import { type Configuration, formatAddress, portOf } from "../control/membership.js";
 import type { Snapshot } from "../control/snapshot.js";
 import { SquallError } from "../errors.js";
-import type { ReplicaReport } from "../status.js";
+import { newStatusWords, type ReplicaReport } from "../status.js";
 import { dropReasons, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus, StatusWord } from "./binding.js";
 import { configDigest, newBootId } from "./boot.js";
 import { Bootstrapping } from "./bootstrapping.js";
@@ -22,11 +22,12 @@ import { combineDigests, hex } from "./hashing.js";
 import { failureDigest, type MachineFailure, MachineHost } from "./machine-host.js";
 import { ReplicaDataPlane } from "./replica-data-plane.js";
 import { checkpointEvery, openReplicaEngine } from "./replica-engine.js";
-import { newStatusWords, type ReplicaHostOptions } from "./replica-host-options.js";
+import type { ReplicaHostOptions } from "./replica-host-options.js";
 import { ReplicaObserver } from "./replica-observer.js";
 import { describeReplica } from "./replica-report.js";
 import { StatusAnswers } from "./status-answers.js";
 import { TakeOver } from "./take-over.js";
+import { newestWireVersion } from "./wire-version.js";
 
 /** Operations of one batch upcall; a longer backlog is executed in several. */
 const BatchRows = 1024;
@@ -76,7 +77,7 @@ export class ReplicaHost {
 
   /** Opens the replica's endpoints. Throws ADDRESS_IN_USE, ADDRESS_INVALID, SECRET_MISSING or INVALID_OPTION. */
   constructor(options: ReplicaHostOptions) {
-    const { cluster, id } = options;
+    const { cluster, id, onEvent } = options;
     const n = cluster.replicas.length;
     if (cluster.secret === undefined)
       throw new SquallError("SECRET_MISSING", "A replica needs the cluster's secret; the cluster file names it under `secretFile`.");
@@ -88,7 +89,6 @@ export class ReplicaHost {
     this.#guardsOff = options.binding.mutations ? (options.guardsOff ?? 0) : 0;
     this.#bootId = options.bootId ?? newBootId();
     this.#configDigest = configDigest(cluster);
-    const { onEvent } = options;
     this.#onEvent = onEvent === undefined ? () => {} : (event) => onEvent({ ...event, replica: this.id });
     this.#statusAnswers = new StatusAnswers(
       cluster.datagramBytes,
@@ -110,6 +110,7 @@ export class ReplicaHost {
       machine: this.machine,
       words: this.words,
       logEntries: cluster.limits.logEntries,
+      logBytes: cluster.limits.logBytes,
       checkpointEvery: checkpointEvery(options),
       hashInPlace: options.hashInPlace === true,
       hooks: {
@@ -342,6 +343,7 @@ export class ReplicaHost {
       mode: protocolRules(this.#cluster).modes,
       bootId: this.#bootId,
       epoch: this.epoch,
+      newestVersion: newestWireVersion(),
       reconfiguration: (nowUs) => this.epochs.reconfiguration(nowUs),
       guardsOff: this.#guardsOff,
     };
@@ -407,15 +409,8 @@ export class ReplicaHost {
       this.#faults.cancel();
     }
     this.#arm();
-    this.#onEvent({
-      type: "machine-error",
-      replica: this.id,
-      seqno: failure.seqno,
-      upcall: failure.upcall,
-      code: failure.code,
-      message: failure.text,
-      error: failure.error,
-    });
+    const { seqno, upcall, code, text: message, error } = failure;
+    this.#onEvent({ type: "machine-error", replica: this.id, seqno, upcall, code, message, error });
   }
 
   #resume(seqno: number): void {

@@ -31,7 +31,7 @@ export function describeReplica({ words, engine, control, epochs, machine, clust
   const progress = readProgress(words);
   const lifeId = engine?.lifeId();
   const { failure } = machine;
-  const { leader, unheard, lastReason, recovery } = control;
+  const { leader, unheard, lastReason, recovery, wireVersion } = control;
   const storageFailure = persistence?.failure;
   return {
     id: epochs.id,
@@ -43,6 +43,7 @@ export function describeReplica({ words, engine, control, epochs, machine, clust
     limitsDigest: hex(limitsDigest(cluster)),
     ...progress,
     version,
+    wireVersion,
     timeMs: Date.now(),
     uptimeMs: engine === undefined ? 0 : (engine.nowUs() - of.openedUs) / 1000,
     leader,

@@ -15,8 +15,30 @@ export class IdSets {
   }
 
   of(ids: Iterable<number>): number {
-    const sorted = Uint32Array.from(new Set(ids)).sort();
-    const key = sorted.join();
+    return this.intern(Uint32Array.from(new Set(ids)).sort());
+  }
+
+  union(a: number, b: number): number {
+    if (a === b || b === 0) return a;
+    if (a === 0) return b;
+    const known = this.unions[a]!;
+    let set = known.get(b);
+    if (set === undefined) {
+      set = this.intern(merged(this.sets[a]!, this.sets[b]!));
+      known.set(b, set);
+    }
+    return set;
+  }
+
+  filter(set: number, keep: (id: number) => boolean): number {
+    const kept = this.sets[set]!.filter(keep);
+    return kept.length === this.sets[set]!.length ? set : this.intern(kept);
+  }
+
+  /** `sorted`: ascending, each once. */
+  private intern(sorted: Uint32Array): number {
+    let key = "";
+    for (const id of sorted) key += id < Wide ? String.fromCharCode(id) : String.fromCharCode(Wide, id >>> 15, id & 0x7fff);
     let set = this.known.get(key);
     if (set === undefined) {
       set = this.sets.length;
@@ -26,21 +48,20 @@ export class IdSets {
     }
     return set;
   }
+}
 
-  union(a: number, b: number): number {
-    if (a === b || b === 0) return a;
-    if (a === 0) return b;
-    const known = this.unions[a]!;
-    let set = known.get(b);
-    if (set === undefined) {
-      set = this.of([...this.sets[a]!, ...this.sets[b]!]);
-      known.set(b, set);
-    }
-    return set;
-  }
+/** Larger numbers take three places in a key. */
+const Wide = 0xffff;
 
-  filter(set: number, keep: (id: number) => boolean): number {
-    const kept = this.sets[set]!.filter(keep);
-    return kept.length === this.sets[set]!.length ? set : this.of(kept);
+/** Both ascending, and the result. */
+function merged(a: Uint32Array, b: Uint32Array): Uint32Array {
+  const out = new Uint32Array(a.length + b.length);
+  let length = 0;
+  for (let i = 0, k = 0; i < a.length || k < b.length; ) {
+    const next = Math.min(a[i] ?? Number.POSITIVE_INFINITY, b[k] ?? Number.POSITIVE_INFINITY);
+    if (a[i] === next) i++;
+    if (b[k] === next) k++;
+    out[length++] = next;
   }
+  return out.slice(0, length);
 }

@@ -13,7 +13,8 @@ import {
 } from "../data/binding.js";
 import { MachineHost } from "../data/machine-host.js";
 import { ReplicaDataPlane } from "../data/replica-data-plane.js";
-import { newStatusWords } from "../data/replica-host-options.js";
+import { newestWireVersion } from "../data/wire-version.js";
+import { newStatusWords } from "../status.js";
 import { RecordedMachine } from "./machine.js";
 import { ObjectState } from "./object-state.js";
 import { idleBetweenViews, idleInView, LateUs, NowUs, ofLeaderViews, SoonUs } from "./pacing.js";
@@ -125,6 +126,7 @@ export class ExploredReplica {
         maxClockSkewMs: 1000,
         checkpointEvery: 0,
         prepareBatch: 64,
+        newestWireVersion: newestWireVersion(),
         mode: mode === "leader" ? 1 : 0,
         status: words,
         rows: host.rows,
@@ -150,6 +152,7 @@ export class ExploredReplica {
       machine: host,
       words,
       logEntries: LogEntries,
+      logBytes: 2 ** 32,
       checkpointEvery: 0,
       hashInPlace: true,
       hooks: {

@@ -6,7 +6,7 @@
 import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import { Facts } from "./facts.js";
 import { IdSets } from "./id-sets.js";
-import { Event, Locals } from "./locals.js";
+import { Event, Locals, type Step } from "./locals.js";
 import { Messages } from "./messages.js";
 import { clientId, type ExploredGroup, ExploredReplica, LogEntries } from "./replica.js";
 import { requestBody } from "./requests.js";
@@ -61,6 +61,8 @@ export class World {
   private readonly settled = new Map<number, number>();
   private readonly verdicts = new Map<number, string | undefined>();
   private readonly f: number;
+  private readonly nothing: Effect;
+  private readonly effects = new Map<Step, Effect>();
 
   constructor(private readonly options: WorldOptions) {
     const { n, binding } = options;
@@ -72,6 +74,7 @@ export class World {
     this.replicas = Array.from({ length: n }, (_, id) => new ExploredReplica(options, id));
     this.locals = this.replicas.map((replica, id) => new Locals({ binding, replica, id, messages: this.messages, facts: this.facts }));
     this.inboxes = this.replicas.map(() => new IdSets());
+    this.nothing = { inboxes: this.replicas.map(() => 0), facts: 0 };
     this.expansions = this.replicas.map(() => []);
     this.pruned = this.replicas.map(() => new Map());
   }
@@ -159,7 +162,7 @@ export class World {
   private crash(replica: number, state: Uint32Array): Move {
     const event = Event.Crash - (state[this.words - 1]! + 1);
     const { next } = this.locals[replica]!.step(state[replica]!, event);
-    return { event, next, inboxes: this.replicas.map(() => 0), facts: 0 };
+    return { event, next, ...this.nothing };
   }
 
   /** A bit for each replica whose inbox grew. */
@@ -256,32 +259,47 @@ export class World {
 
   private makeExpansion(replica: number, local: number, inbox: number): Expansion {
     const locals = this.locals[replica]!;
-    const moves = new Map<string, Move>();
+    const moves: Move[] = [];
     const idleEvents: number[] = [];
-    const sent: number[] = [];
-    const facts: number[] = [];
+    let idle = this.nothing;
     let settled = local;
     for (const event of [...this.inboxes[replica]!.members(inbox), Event.Soon, Event.Timeout]) {
       const step = locals.step(settled, event);
+      const effect = this.effectOf(step);
       if (step.gathers && this.options.reduced !== false) {
-        if (step.sent.length + step.facts.length > 0 || step.next !== settled) idleEvents.push(event);
-        sent.push(...step.sent);
-        facts.push(...step.facts);
+        if (effect !== this.nothing || step.next !== settled) idleEvents.push(event);
+        idle = this.together(idle, effect);
         settled = step.next;
       } else if (locals.states[step.next]!.view <= this.options.views) {
-        const effect = this.effect(step.sent, step.facts);
-        const key = `${step.next} ${effect.facts} ${effect.inboxes.join()}`;
-        if (!moves.has(key)) moves.set(key, { event, next: step.next, ...effect });
+        const known = moves.some((move) => move.next === step.next && move.facts === effect.facts && sameInboxes(move, effect));
+        if (!known) moves.push({ event, next: step.next, ...effect });
       }
     }
     // What was tried before something was gathered is to be tried once more.
-    if (settled !== local) moves.clear();
-    return { moves: [...moves.values()], idle: this.effect(sent, facts), idleEvents, settled };
+    return { moves: settled === local ? moves : [], idle, idleEvents, settled };
   }
 
-  private effect(sent: readonly number[], facts: readonly number[]): Effect {
-    const byReceiver: number[][] = this.replicas.map(() => []);
-    for (const id of sent) byReceiver[this.messages.message(id).to]!.push(id);
-    return { inboxes: byReceiver.map((ids, r) => this.inboxes[r]!.of(ids)), facts: this.factSets.of(facts) };
+  private effectOf(step: Step): Effect {
+    if (step.sent.length + step.facts.length === 0) return this.nothing;
+    let effect = this.effects.get(step);
+    if (!effect) {
+      const byReceiver: number[][] = this.replicas.map(() => []);
+      for (const id of step.sent) byReceiver[this.messages.message(id).to]!.push(id);
+      effect = { inboxes: byReceiver.map((ids, r) => this.inboxes[r]!.of(ids)), facts: this.factSets.of(step.facts) };
+      this.effects.set(step, effect);
+    }
+    return effect;
   }
+
+  private together(a: Effect, b: Effect): Effect {
+    if (a === this.nothing || b === this.nothing) return a === this.nothing ? b : a;
+    return {
+      inboxes: a.inboxes.map((set, r) => this.inboxes[r]!.union(set, b.inboxes[r]!)),
+      facts: this.factSets.union(a.facts, b.facts),
+    };
+  }
+}
+
+function sameInboxes(a: Effect, b: Effect): boolean {
+  return a.inboxes.every((set, r) => set === b.inboxes[r]);
 }

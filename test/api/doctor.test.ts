@@ -1,9 +1,8 @@
 import { type DoctorCheck, doctor, type ReplicaReport } from "squall";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Cluster } from "../../src/config-types.js";
-import { newStatusWords } from "../../src/data/replica-host-options.js";
 import { judgeGroup, judgeMember, judgeTarget, type LocalFacts, type Member } from "../../src/doctor/judge.js";
-import { readProgress } from "../../src/status.js";
+import { newStatusWords, readProgress } from "../../src/status.js";
 import { rejection, startGroup, testCluster } from "./support.js";
 
 const life = "ab".repeat(16);
@@ -26,6 +25,7 @@ function report(id: number, change: Partial<ReplicaReport> = {}): ReplicaReport 
     ...readProgress(newStatusWords()),
     status: "normal",
     version: own.version,
+    wireVersion: 1,
     timeMs: 0,
     uptimeMs: 1_000,
     leader: 0,

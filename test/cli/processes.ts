@@ -36,8 +36,8 @@ export interface Process {
 }
 
 /** Starts a command; resolves when it says that it is up, or at once with `wait: false`. It is killed after the test. */
-export async function start(args: string[], { wait = true } = {}): Promise<Process> {
-  const child = fork(main, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], env: environment });
+export async function start(args: string[], { wait = true, env = {} as NodeJS.ProcessEnv } = {}): Promise<Process> {
+  const child = fork(main, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...environment, ...env } });
   onTestFinished(() => void child.kill("SIGKILL"));
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { loadCluster, writeCluster } from "../../src/config.js";
+import { loadCluster, rewriteMembers, writeCluster } from "../../src/config.js";
 
 let directory: string;
 beforeAll(async () => {
@@ -45,4 +45,19 @@ it("bad options are refused", async () => {
   });
   await expect(writeCluster(directory, { design: "x" as "unicast" })).rejects.toMatchObject({ code: "INVALID_OPTION" });
   await expect(writeCluster(directory, { replicas: 3, host: ["a", "b"] })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+});
+
+it("members keep the names that the file or its change has for them", async () => {
+  const { file } = await writeCluster(path.join(directory, "names"), { host: "localhost" });
+  const at = (ip: string, port: number) => ({ ip, port });
+  const { ip } = (await loadCluster(file)).replicas[0]!;
+  await rewriteMembers(file, [at(ip, 7100), at(ip, 7109), at(ip, 7102), at(ip, 7110), at("10.9.8.7", 7101)], [at("localhost", 7109)]);
+  const { replicas } = JSON.parse(await readFile(file, "utf8")) as { replicas: unknown[] };
+  expect(replicas).toEqual([
+    { host: "localhost", port: 7100 },
+    { host: "localhost", port: 7109 },
+    { host: "localhost", port: 7102 },
+    { host: ip, port: 7110 },
+    { host: "10.9.8.7", port: 7101 },
+  ]);
 });

@@ -130,8 +130,12 @@ export class FakeDataPlane implements DataPlane {
   get logEnd(): number {
     return this.logBase + this.entries.length;
   }
+  speak(): void {}
   get logEntries(): number {
     return this.#options.logEntries;
+  }
+  get logFill(): number {
+    return (this.logEnd - this.logBase) / this.logEntries;
   }
 
   /** A request from the multicast. */

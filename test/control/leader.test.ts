@@ -59,7 +59,17 @@ describe("heartbeats", () => {
     expect(g.plane(0).snapshot.silent).toEqual([]);
     g.runFor(150 * ms);
     expect(g.plane(0).snapshot.silent).toEqual([2]);
-    const beat = { view: 0, incarnation: 1, committed: 0, end: 0, base: 0, checkpoint: 0, digest: new Uint8Array(32), flags: 3 };
+    const beat = {
+      view: 0,
+      incarnation: 1,
+      committed: 0,
+      end: 0,
+      base: 0,
+      checkpoint: 0,
+      digest: new Uint8Array(32),
+      flags: 3,
+      newestVersion: 1,
+    };
     g.frame(2, 0, MessageType.Heartbeat, encodeHeartbeat({ ...beat, loopDelayMs: 4_000_000_000 }));
     g.runFor(1000 * ms);
     expect(g.plane(0).snapshot.silent).toEqual([2]);
@@ -337,7 +347,17 @@ describe("a LEADER view", () => {
     g.request(makeRecord(1, 1));
     g.runFor(500);
     expect(g.replica(2)).toMatchObject({ logEnd: 1, committed: 0 });
-    const beat = { view: 0, incarnation: 1, loopDelayMs: 0, committed: 9, end: 9, base: 0, checkpoint: 0, digest: new Uint8Array(32) };
+    const beat = {
+      view: 0,
+      incarnation: 1,
+      loopDelayMs: 0,
+      committed: 9,
+      end: 9,
+      base: 0,
+      checkpoint: 0,
+      digest: new Uint8Array(32),
+      newestVersion: 1,
+    };
     const flags = HeartbeatFlag.Normal | HeartbeatFlag.Majority;
     g.frame(1, 2, MessageType.Heartbeat, encodeHeartbeat({ ...beat, flags }));
     expect(g.replica(2).committed).toBe(0);

@@ -28,6 +28,7 @@ const heartbeat = {
   checkpoint: 8,
   digest: hash,
   flags: 3,
+  newestVersion: 1,
 };
 const answer = {
   bootId: hash.slice(0, 16),

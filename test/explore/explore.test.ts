@@ -50,7 +50,10 @@ describe("the reductions", () => {
     return { exhausted, states, messages: world.messages.all, facts };
   };
   it("hide no message that is ever sent and nothing that becomes known", { timeout: 120_000 }, () => {
-    for (const options of [{ ops: 2, views: 0 }]) {
+    for (const options of [
+      { ops: 2, views: 0 },
+      { ops: 1, views: 1 },
+    ]) {
       const { states, ...reduced } = all({ ...options, reduced: true });
       const { states: statesOfAll, ...whole } = all({ ...options, reduced: false });
       expect(statesOfAll).toBeGreaterThan(2 * states);

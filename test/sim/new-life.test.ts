@@ -89,11 +89,19 @@ function cutOff(place: number, blocked: boolean): void {
 }
 
 /** As `squall recover` has it: replica 3 keeps its state, 0, 1 and 4 join, 2 is absent. */
-function message(): NewLifeMessage {
+function message(life = newLife): NewLifeMessage {
   const members = cluster.replicaPorts.map((loop, place) =>
-    place === 3 ? { address: { loop }, from: 3 } : { address: { loop }, bootId: place === 2 ? "0".repeat(32) : hex(host(place).bootId) },
+    place === 3
+      ? { address: { loop }, from: 3 }
+      : { address: { loop }, bootId: place === 2 && life === newLife ? "0".repeat(32) : hex(host(place).bootId) },
   );
-  return { formerLife: hex(host(3).engine.lifeId() as Uint8Array), life: newLife, configuration: { epoch: 1, members, leaving: [] } };
+  return {
+    formerLife: hex(host(3).engine.lifeId() as Uint8Array),
+    life,
+    configuration: { epoch: host(3).epoch + 1, members, leaving: [] },
+    bootId: hex(host(3).bootId),
+    untilUptimeMs: 60_000,
+  };
 }
 
 function order(place: number, content: NewLifeMessage): (typeof answers)[0] | undefined {
@@ -144,17 +152,17 @@ describe("a new life", () => {
     disaster();
     expect(operate()).toBe(false);
     const end = word(3, StatusWord.LogEnd);
-    const begun = order(3, message());
+    const first = message();
+    const begun = order(3, first);
     expect(begun).toMatchObject({ state: "done", seqno: end });
     // Replica 4 has its memory, of the former life, and must be told to join.
     expect(word(4, StatusWord.Status)).toBe(ReplicaStatus.Reconciliation);
-    order(4, { ...message(), formerLife: "0".repeat(32) });
+    const to4 = { ...first, bootId: hex(host(4).bootId) };
+    order(4, { ...to4, formerLife: "0".repeat(32) });
     expect(answers.at(-1)).toMatchObject({ state: "refused", reason: "other-life" });
-    const told = {
-      ...message(),
-      formerLife: hex(host(4).engine.lifeId() as Uint8Array),
-      end: { seqno: begun?.seqno as number, hash: begun?.hash as string },
-    };
+    expect(order(4, first)).toMatchObject({ state: "refused", reason: "expired" });
+    expect(order(4, { ...to4, untilUptimeMs: 100 })).toMatchObject({ state: "refused", reason: "expired" });
+    const told = { ...to4, end: { seqno: begun?.seqno as number, hash: begun?.hash as string } };
     order(4, told);
     run(1000);
     for (const place of [0, 1, 3, 4]) {
@@ -175,6 +183,21 @@ describe("a new life", () => {
     cluster.restart(2, new Prng(2, "again"));
     run(2000);
     expect(hex(host(2).engine.lifeId() as Uint8Array)).toBe(newLife);
+    expect(operate()).toBe(true);
+    expect(cluster.disagreement()).toBeUndefined();
+    expect(oracle.violations).toEqual([]);
+
+    // A second disaster: those who start again are told of the life that is over, and must not be held there.
+    for (const place of [0, 1, 2]) cluster.crash(place);
+    run(100);
+    for (const place of [0, 1, 2]) cluster.restart(place, new Prng(place, "once more"));
+    run(1000);
+    expect(hex(host(0).engine.lifeId() as Uint8Array)).toBe(newLife);
+    const third = { ...message("cd".repeat(16)) };
+    const { seqno, hash } = order(3, third) as { seqno: number; hash: string };
+    order(4, { ...third, bootId: hex(host(4).bootId), end: { seqno, hash } });
+    run(2000);
+    for (const place of [0, 1, 2, 3, 4]) expect(hex(host(place).engine.lifeId() as Uint8Array)).toBe(third.life);
     expect(operate()).toBe(true);
     expect(cluster.disagreement()).toBeUndefined();
     expect(oracle.violations).toEqual([]);

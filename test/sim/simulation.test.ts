@@ -29,6 +29,17 @@ it.each([3, 5, 7])("is linearizable and converges with %i replicas under all fau
 });
 
 it.each([
+  [3, 6],
+  [5, 3],
+])("nothing is lost when the power fails at any of %i replicas, and at most f disks fail", { timeout: 60_000 }, (replicas, seeds) => {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const result = simulate({ ...base, seed, replicas, operations: 120, faults: "disk" });
+    expect(result.problems, `seed ${seed}`).toEqual([]);
+    expect(result.faultsInjected.powerLoss).toBeGreaterThan(0);
+  }
+});
+
+it.each([
   [3, 8],
   [5, 4],
   [7, 3],

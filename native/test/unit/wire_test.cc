@@ -69,6 +69,9 @@ TEST(header_drop_reasons) {
   auto frame = plainFrame(0);
   frame[0] = kWireVersion + 1;
   CHECK_EQ(parseHeader(frame, h), DropReason::BadVersion);
+  CHECK_EQ(parseHeader(frame, h, kWireVersion + 1), DropReason::None);    // one that understands the next version too
+  frame[0] = kOldestWireVersion - 1;
+  CHECK_EQ(parseHeader(frame, h), DropReason::BadVersion);
   frame = plainFrame(0);
   for (int type = 0; type < 256; type++) {
     frame[1] = static_cast<uint8_t>(type);

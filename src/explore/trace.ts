@@ -31,7 +31,7 @@ export function minimalTrace(world: World, moves: readonly TraceEvent[]): string
       if (kept) events = kept;
     }
   }
-  return events.map(({ replica, event }) => world.describe(replica, event));
+  return [...world.before, ...events.map(({ replica, event }) => world.describe(replica, event))];
 }
 
 /** With what happened at once besides. */
@@ -52,10 +52,11 @@ function withIdle(world: World, moves: readonly TraceEvent[]): TraceEvent[] {
 
 /** The events that can happen one after the other, if they still lead to something wrong. */
 function replay(world: World, events: readonly TraceEvent[]): TraceEvent[] | undefined {
-  const states = world.initial().slice(0, world.n);
+  const initial = world.initial();
+  const states = initial.slice(0, world.n);
   const sent = new Set<number>();
-  for (let r = 0; r < world.n; r++) for (const id of world.inboxes[r]!.members(world.initial()[world.n + r]!)) sent.add(id);
-  const facts: number[] = [];
+  for (let r = 0; r < world.n; r++) for (const id of world.inboxes[r]!.members(initial[world.n + r]!)) sent.add(id);
+  const facts = [...world.factSets.members(initial[2 * world.n]!)];
   const kept: TraceEvent[] = [];
   for (const { replica, event } of events) {
     if (event >= 0 && !sent.has(event)) continue;

@@ -86,6 +86,11 @@ export class World {
     for (const replica of this.replicas) replica.close();
   }
 
+  /** What happened before the search began. */
+  get before(): readonly string[] {
+    return this.options.after ?? [];
+  }
+
   /** Steps of the real code so far. */
   get stepsTaken(): number {
     return this.locals.reduce((sum, locals) => sum + locals.taken, 0);

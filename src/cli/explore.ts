@@ -11,6 +11,8 @@ interface Options {
   views: number;
   depth?: number;
   mode: string;
+  after?: string[];
+  walk?: number;
   without?: string;
   states: number;
   seconds: number;
@@ -29,6 +31,8 @@ export const registerExplore: Register = (program) => {
     .option("--views <number>", "the highest view", wholeNumber(0, 8), 1)
     .option("--depth <number>", "most steps from the beginning (default: no bound)", wholeNumber(1, 1e6))
     .option("--mode <mode>", "speculative, leader or adaptive", "speculative")
+    .option("--after <events...>", "begin behind these events, each as a trace shows it")
+    .option("--walk <seed>", "random walks instead of a search of everything: they get further, and prove nothing", wholeNumber(0, 2 ** 31))
     .option("--without <guard>", "search without a rule of the protocol, by the name that the list of guards gives it; needs a test build")
     .option("--states <number>", "most states", wholeNumber(1, 1e9), 200_000_000)
     .option("--seconds <number>", "most seconds", wholeNumber(1, 1e6), 3600)
@@ -41,7 +45,7 @@ export const registerExplore: Register = (program) => {
     });
 };
 
-function search({ json, states: maxStates, seconds, without, mode: name, replicas, depth, ...options }: Options): Exploration {
+function search({ json, states: maxStates, seconds, without, mode: name, replicas, depth, walk, ...options }: Options): Exploration {
   const mode = modes.find((one) => one === name);
   if (mode === undefined) throw new SquallError("INVALID_OPTION", `--mode takes ${modes.join(", ")}; it is "${name}".`);
   if (replicas % 2 === 0) throw new SquallError("INVALID_OPTION", `--replicas takes 3 or 5; it is ${replicas}.`);
@@ -53,7 +57,12 @@ function search({ json, states: maxStates, seconds, without, mode: name, replica
       "--without needs a test build: `npm run build:mutations` in the repository, then SQUALL_BINDING=build/Mutations/squall.node.",
     );
   }
-  const bounds = { maxStates, maxMs: seconds * 1000, ...(depth === undefined ? {} : { depth }) };
+  const bounds = {
+    maxStates,
+    maxMs: seconds * 1000,
+    ...(depth === undefined ? {} : { depth }),
+    ...(walk === undefined ? {} : { seed: walk }),
+  };
   const report = json || !process.stderr.isTTY ? {} : { onProgress: showProgress };
   return explore({ binding, replicas, mode, guardsOff, ...options, ...bounds, ...report });
 }

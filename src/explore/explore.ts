@@ -1,7 +1,8 @@
 /** Searches every state that a small group can get into, breadth first, so that what it finds is found in the fewest steps. */
 import type { NativeBinding } from "../data/binding.js";
 import { StateTable } from "./state-table.js";
-import { minimalTrace } from "./trace.js";
+import { minimalTrace, movesTo } from "./trace.js";
+import { walk } from "./walk.js";
 import { World, type WorldOptions } from "./world.js";
 
 /** Where a search ends early. */
@@ -21,6 +22,10 @@ export interface ExploreOptions extends Bounds {
   views: number;
   mode: WorldOptions["mode"];
   guardsOff: number;
+  /** See WorldOptions. */
+  after?: readonly string[];
+  /** Many random walks instead of a search of everything; undefined: no. */
+  seed?: number;
 }
 
 export interface Progress {
@@ -56,7 +61,7 @@ const ProgressEvery = 1 << 17;
 export function explore(options: ExploreOptions): Exploration {
   const world = new World({ ...options, n: options.replicas });
   try {
-    return search(world, options);
+    return options.seed === undefined ? search(world, options) : walk(world, { ...options, seed: options.seed });
   } finally {
     world.close();
   }
@@ -74,7 +79,7 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
   let layerEnd = 1;
   const check = (number: number): void => {
     const what = world.violation(next);
-    if (what !== undefined) violations.push({ what, trace: minimalTrace(world, table, number) });
+    if (what !== undefined) violations.push({ what, trace: minimalTrace(world, movesTo(table, number)) });
   };
   next.set(world.initial());
   table.add(next, 0, 0, 0);

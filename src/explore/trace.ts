@@ -4,29 +4,38 @@ import { Event } from "./locals.js";
 import type { StateTable } from "./state-table.js";
 import type { Move, World } from "./world.js";
 
-interface TraceEvent {
+/** What happened at a replica: a message that reached it, or one of Event. */
+export interface TraceEvent {
   replica: number;
   event: number;
 }
 
-/** Every event that leads to the state, less those without which what is wrong still happens. */
-export function minimalTrace(world: World, table: StateTable, number: number): string[] {
-  let events = wayTo(world, table, number);
-  for (let at = events.length - 1; at >= 0; at--) {
-    const fewer = [...events.slice(0, at), ...events.slice(at + 1)];
-    const kept = replay(world, fewer);
-    if (kept) events = kept;
-  }
-  return events.map(({ replica, event }) => world.describe(replica, event));
-}
-
-function wayTo(world: World, table: StateTable, number: number): TraceEvent[] {
+/** The moves that led to a state of the table, oldest first. */
+export function movesTo(table: StateTable, number: number): TraceEvent[] {
   const moves: TraceEvent[] = [];
   for (let at = number; at !== 0; ) {
     const { parent, replica, event } = table.origin(at);
     moves.unshift({ replica, event });
     at = parent;
   }
+  return moves;
+}
+
+/** Every event that leads to where `moves` lead, less those without which what is wrong still happens. */
+export function minimalTrace(world: World, moves: readonly TraceEvent[]): string[] {
+  let events = withIdle(world, moves);
+  for (let before = 0; before !== events.length; ) {
+    before = events.length;
+    for (let at = events.length - 1; at >= 0; at--) {
+      const kept = replay(world, [...events.slice(0, at), ...events.slice(at + 1)]);
+      if (kept) events = kept;
+    }
+  }
+  return [...world.before, ...events.map(({ replica, event }) => world.describe(replica, event))];
+}
+
+/** With what happened at once besides. */
+function withIdle(world: World, moves: readonly TraceEvent[]): TraceEvent[] {
   const events: TraceEvent[] = [];
   const state = world.initial();
   for (const { replica, event } of moves) {
@@ -43,10 +52,11 @@ function wayTo(world: World, table: StateTable, number: number): TraceEvent[] {
 
 /** The events that can happen one after the other, if they still lead to something wrong. */
 function replay(world: World, events: readonly TraceEvent[]): TraceEvent[] | undefined {
-  const states = world.initial().slice(0, world.n);
+  const initial = world.initial();
+  const states = initial.slice(0, world.n);
   const sent = new Set<number>();
-  for (let r = 0; r < world.n; r++) for (const id of world.inboxes[r]!.members(world.initial()[world.n + r]!)) sent.add(id);
-  const facts: number[] = [];
+  for (let r = 0; r < world.n; r++) for (const id of world.inboxes[r]!.members(initial[world.n + r]!)) sent.add(id);
+  const facts = [...world.factSets.members(initial[2 * world.n]!)];
   const kept: TraceEvent[] = [];
   for (const { replica, event } of events) {
     if (event >= 0 && !sent.has(event)) continue;

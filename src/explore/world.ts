@@ -4,6 +4,7 @@
  * at once, and messages that can change nothing any more are forgotten.
  */
 import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
+import { SquallError } from "../errors.js";
 import { Facts } from "./facts.js";
 import { IdSets } from "./id-sets.js";
 import { Event, Locals, type Step } from "./locals.js";
@@ -15,6 +16,8 @@ export interface WorldOptions extends ExploredGroup {
   ops: number;
   crashes: number;
   views: number;
+  /** Events that come first, as traces show them. */
+  after?: readonly string[];
   /** False: without what docs/explore.md lists as reductions of the search, so that a test can compare. Default true. */
   reduced?: boolean;
 }
@@ -83,6 +86,11 @@ export class World {
     for (const replica of this.replicas) replica.close();
   }
 
+  /** What happened before the search began. */
+  get before(): readonly string[] {
+    return this.options.after ?? [];
+  }
+
   /** Steps of the real code so far. */
   get stepsTaken(): number {
     return this.locals.reduce((sum, locals) => sum + locals.taken, 0);
@@ -113,6 +121,14 @@ export class World {
       state[n + r] = this.inboxes[r]!.of(Array.from({ length: ops }, (_, i) => this.requestTo(r, i + 1)));
     }
     this.settle(state);
+    for (const line of this.options.after ?? []) {
+      let found: { replica: number; move: Move } | undefined;
+      this.forEachMove(state, (replica, move) => {
+        if (this.describe(replica, move.event) === line) found ??= { replica, move };
+      });
+      if (!found) throw new SquallError("INVALID_OPTION", `At that point this can't happen: ${line}`);
+      this.apply(state, found.replica, found.move);
+    }
     return state;
   }
 

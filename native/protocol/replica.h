@@ -173,7 +173,7 @@ class Replica final : public fabric::Receiver {
 
   // the explorer (replica_state.cc)
   /// Everything that decides what this engine does next, but for pacing and measurement. False, without effect, where that is more
-  /// than save() knows: the log was truncated, a read waits, or an upcall runs.
+  /// than save() knows: the log was truncated, a read waits, an upcall runs, the log is kept on disk, or the view is FAST.
   bool save(std::vector<uint8_t>& out) const;
   /// What save() of an engine with the same configuration gave takes the place of all that is here.
   bool load(Bytes in);

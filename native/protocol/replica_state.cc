@@ -29,7 +29,7 @@ LeaderView canonical(const LeaderView& view) {
 }  // namespace
 
 bool Replica::save(std::vector<uint8_t>& out) const {
-  if (closed_ || executing_ || log_.base() > 0 || !reads_.empty() || !control_.empty() || !complaints_.empty()) return false;
+  if (closed_ || executing_ || persists_ || mode_ == Mode::Fast || log_.base() > 0 || !reads_.empty() || !control_.empty() || !complaints_.empty()) return false;
   for (size_t i = 0; i < pendingUsed_; i++) if (!pending_[i].body.empty()) return false;
   log::StateWriter w(out);
   w.put(status_);

@@ -42,8 +42,8 @@ struct ChannelConfig {
   Key secret;                    // replica, operator: the cluster secret; client: its clientKey
   bool sealed = true;
   uint32_t maxFrameBytes = 1400; // larger messages are fragmented; taken as 256 to 65,000
+  ChannelLimits limits{};
   uint8_t newestVersion = kWireVersion;   // frames of later versions are dropped
-  ChannelLimits limits;
 };
 
 /// Where a frame goes. `stream` is the receive stream of the client or operator that is answered.

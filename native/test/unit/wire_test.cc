@@ -102,7 +102,7 @@ TEST(type_table) {
     if (partKnown) CHECK_EQ(whole, part);
     CHECK_EQ(isOutsideLife(static_cast<uint8_t>(type)), isOutsideLife(static_cast<uint8_t>(type | kFragmentBit)));
   }
-  CHECK_EQ(known, 37);
+  CHECK_EQ(known, 40);
   Sender sender;
   CHECK(senderOf(static_cast<uint8_t>(MessageType::Blank), sender) && sender == Sender::ReplicaToOperator);
   CHECK(senderOf(static_cast<uint8_t>(MessageType::StatusRequest), sender) && sender == Sender::Client);

@@ -19,7 +19,9 @@ void Replica::beginUndurable(uint64_t keepTo) {
 }
 
 void Replica::tellAppended() {
-  if (log_.end() > exported_) upcalls_.appended();
+  if (log_.end() <= exported_) return;
+  publish();   // the host goes by the log's end there
+  upcalls_.appended();
 }
 
 void Replica::setDurable(uint64_t seqno) {

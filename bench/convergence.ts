@@ -4,6 +4,8 @@ export type Reports = readonly (ReplicaReport | undefined)[];
 
 /** Replicas compute a digest for askers at most so often. */
 const digestIntervalMs = 110;
+/** A digest is computed at once, of however large a state. */
+const statusDeadlineMs = 2_000;
 
 export interface Convergence {
   converged: boolean;
@@ -16,7 +18,7 @@ export interface Convergence {
 export async function converge(cluster: Cluster, timeoutMs: number): Promise<Convergence> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
-    const reports = await status({ cluster, digest: true });
+    const reports = await status({ cluster, digest: true, deadlineMs: statusDeadlineMs });
     const differences = differencesOf(reports);
     if (differences === "" || performance.now() > endMs) return { converged: differences === "", reports, differences };
     await new Promise((resolve) => setTimeout(resolve, digestIntervalMs));

@@ -69,7 +69,8 @@ export function explore(options: ExploreOptions): Exploration {
 
 export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY, maxStates, maxMs, onProgress }: Bounds): Exploration {
   const startedMs = performance.now();
-  const table = new StateTable(world.words);
+  const { words, keyWords } = world;
+  const table = new StateTable({ words, keyWords, covers: (...pair) => world.covers(...pair) });
   const state = new Uint32Array(world.words);
   const next = new Uint32Array(world.words);
   const violations: Violation[] = [];
@@ -93,8 +94,9 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
       exhausted = false;
       break;
     }
+    if (table.isCovered(number)) continue;
     table.read(number, state);
-    world.forEachMove(state, (replica, move) => {
+    world.forEachFirstMove(state, (replica, move) => {
       if (violations.length > 0) return;
       transitions++;
       next.set(state);
@@ -109,7 +111,7 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
     depth,
     steps: world.stepsTaken,
     replicaStates: world.locals.reduce((sum, locals) => sum + locals.states.length, 0),
-    exhausted: exhausted && violations.length === 0,
+    exhausted: exhausted && violations.length === 0 && world.progresses,
     violations,
     ms: performance.now() - startedMs,
   };

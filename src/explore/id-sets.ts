@@ -3,6 +3,8 @@
 export class IdSets {
   private readonly sets: Uint32Array[] = [new Uint32Array(0)];
   private readonly known = new Map<string, number>([["", 0]]);
+  /** A bit for each member, which others share: what is missing here is missing there. */
+  private readonly signatures: number[] = [0];
   private readonly unions: Map<number, number>[] = [new Map()];
 
   get count(): number {
@@ -30,6 +32,21 @@ export class IdSets {
     return set;
   }
 
+  /** Whether all that is in `less` is in `more`. */
+  includes(more: number, less: number): boolean {
+    if (more === less || less === 0) return true;
+    if ((this.signatures[less]! & ~this.signatures[more]!) !== 0) return false;
+    const all = this.sets[more]!;
+    const some = this.sets[less]!;
+    if (some.length > all.length) return false;
+    let at = 0;
+    for (const id of some) {
+      while (at < all.length && all[at]! < id) at++;
+      if (all[at] !== id) return false;
+    }
+    return true;
+  }
+
   filter(set: number, keep: (id: number) => boolean): number {
     const kept = this.sets[set]!.filter(keep);
     return kept.length === this.sets[set]!.length ? set : this.intern(kept);
@@ -44,6 +61,7 @@ export class IdSets {
       set = this.sets.length;
       this.known.set(key, set);
       this.sets.push(sorted);
+      this.signatures.push(sorted.reduce((bits, id) => bits | (1 << (id & 31)), 0));
       this.unions.push(new Map());
     }
     return set;

@@ -6,7 +6,7 @@
 import { Guard, ReplicaStatus } from "../data/binding.js";
 import type { ReplicaState } from "./replica.js";
 
-/** Without these rules views and processes matter to each other in ways that are not foreseen here. */
+/** Without one of these rules views and processes matter to each other in ways that are not foreseen here. */
 const needed =
   Guard.MergeOnce |
   Guard.InstallOnce |
@@ -32,15 +32,18 @@ export interface Candidate {
 }
 
 export class Order {
+  /** Whether it is known who disturbs whom. */
+  readonly applies: boolean;
   private readonly all: number;
 
   constructor(private readonly options: OrderOptions) {
     this.all = 2 ** options.n - 1;
+    this.applies = options.mode === "speculative" && (options.guardsOff & needed) === 0;
   }
 
   /** A bit for each replica that is to go on now. Nobody may crash any more. */
   choose(candidates: readonly Candidate[]): number {
-    if (!this.applies(candidates)) return this.all;
+    if (!this.applies || !this.settled(candidates)) return this.all;
     let chosen = this.all;
     let fewest = Number.POSITIVE_INFINITY;
     candidates.forEach(({ moves }, r) => {
@@ -55,12 +58,9 @@ export class Order {
   }
 
   /** Who recovers, or knows of a crash that others have not heard of, may have news for anybody. */
-  private applies(candidates: readonly Candidate[]): boolean {
+  private settled(candidates: readonly Candidate[]): boolean {
     const { vector } = candidates[0]!.state;
-    return (
-      (this.options.guardsOff & needed) === 0 &&
-      candidates.every(({ state }) => state.status !== ReplicaStatus.Recovery && state.vector === vector)
-    );
+    return candidates.every(({ state }) => state.status !== ReplicaStatus.Recovery && state.vector === vector);
   }
 
   /** `first`, those who may influence it, those who may influence these, and so on. */
@@ -88,7 +88,6 @@ export class Order {
       // RECONCILE to the leader, and its START-VIEW.
       return sender.status === ReplicaStatus.Reconciliation && (this.leads(to, state.view) || this.leads(from, state.view));
     }
-    if (this.options.mode !== "speculative") return true;
     // SYNC-REPLY, IN-VIEW and COMMIT change nothing but what is committed.
     if (state.committed === state.end) return false;
     if (this.leads(to, state.view)) return true;

@@ -48,13 +48,15 @@ interface Expansion {
 const SetupRounds = 20;
 const MaxProcesses = 16;
 const MaxViews = 16;
+const MostRemembered = 2_000_000;
 
 /** Words of a state: the replicas' states, the crashes so far, the replicas' inboxes, the facts. */
 export class World {
   readonly n: number;
   readonly words: number;
-  /** The first words of a state, in which no two are alike that one covers the other. */
+  /** The first words of a state, in which two must be alike for one to cover the other. */
   readonly keyWords: number;
+  private readonly inboxesAt: number;
   private readonly factsAt: number;
   private readonly order: Order;
   readonly messages: Messages;
@@ -67,6 +69,8 @@ export class World {
   private readonly expansions: Map<number, Expansion>[][];
   /** By replica, what it looks like to messages, and its inbox. */
   private readonly pruned: Map<number, Map<number, number>>[];
+  /** How many of the two. */
+  private remembered = 0;
   private readonly prunedFacts = new Map<number, Map<number, number>>();
   private readonly settled = new Map<number, number>();
   private readonly verdicts = new Map<number, string | undefined>();
@@ -79,7 +83,8 @@ export class World {
     this.n = n;
     this.f = (n - 1) / 2;
     this.words = 2 * n + 2;
-    this.keyWords = n + 1;
+    this.inboxesAt = n + 1;
+    this.keyWords = this.reductions === "all" ? this.inboxesAt : this.words;
     this.factsAt = 2 * n + 1;
     this.order = new Order(options);
     this.facts = new Facts(n, options.guardsOff);
@@ -132,7 +137,7 @@ export class World {
       const { committed, end } = this.locals[r]!.states[states[r]!]!;
       if (committed !== 1 || end !== 1) throw new Error(`replica ${r} has not committed the session: ${committed} of ${end}`);
       state[r] = states[r]!;
-      state[this.keyWords + r] = this.inboxes[r]!.of(Array.from({ length: ops }, (_, i) => this.requestTo(r, i + 1)));
+      state[this.inboxesAt + r] = this.inboxes[r]!.of(Array.from({ length: ops }, (_, i) => this.requestTo(r, i + 1)));
     }
     this.settle(state);
     for (const line of this.options.after ?? []) {
@@ -183,20 +188,19 @@ export class World {
       const more = words[state + at]!;
       const less = otherWords[other + at]!;
       if (more === less) continue;
-      if (this.reductions !== "all") return false;
-      if (at === this.factsAt ? !this.factsCover(more, less) : !this.inboxes[at - this.keyWords]!.includes(more, less)) return false;
+      if (at === this.factsAt ? !this.factsCover(more, less) : !this.inboxes[at - this.inboxesAt]!.includes(more, less)) return false;
     }
     return true;
   }
 
-  /** Whether every replica only ever goes on: then what was put off comes up again. */
+  /** Whether what was put off comes up again: every replica only ever goes on. */
   get progresses(): boolean {
-    return this.locals.every((locals) => locals.progresses);
+    return !this.order.applies || this.locals.every((locals) => locals.progresses);
   }
 
   /** `state` becomes what `move` of `replica` makes of it. `idle`, if given, is told what happened besides. */
   apply(state: Uint32Array, replica: number, move: Move, idle?: (replica: number, event: number) => void): void {
-    if (move.event <= Event.Crash) state[this.keyWords - 1]!++;
+    if (move.event <= Event.Crash) state[this.inboxesAt - 1]!++;
     state[replica] = move.next;
     this.add(state, move);
     this.settle(state, idle);
@@ -211,7 +215,7 @@ export class World {
 
   /** The messages that may reach the replica. */
   inbox(state: Uint32Array, replica: number): Uint32Array {
-    return this.inboxes[replica]!.members(state[this.keyWords + replica]!);
+    return this.inboxes[replica]!.members(state[this.inboxesAt + replica]!);
   }
 
   /** What the outside has seen. */
@@ -227,7 +231,7 @@ export class World {
   }
 
   private crashesLeft(state: Uint32Array): boolean {
-    return state[this.keyWords - 1]! < this.options.crashes;
+    return state[this.inboxesAt - 1]! < this.options.crashes;
   }
 
   private mayCrash(state: Uint32Array, replica: number): boolean {
@@ -240,7 +244,7 @@ export class World {
   }
 
   private crash(replica: number, state: Uint32Array): Move {
-    const event = Event.Crash - (state[this.keyWords - 1]! + 1);
+    const event = Event.Crash - (state[this.inboxesAt - 1]! + 1);
     const { next } = this.locals[replica]!.step(state[replica]!, event);
     return { event, next, ...this.nothing };
   }
@@ -251,10 +255,10 @@ export class World {
     for (let r = 0; r < this.n; r++) {
       const added = effect.inboxes[r]!;
       if (added === 0) continue;
-      const before = state[this.keyWords + r]!;
+      const before = state[this.inboxesAt + r]!;
       const after = this.inboxes[r]!.union(before, added);
       if (after !== before) grew |= 1 << r;
-      state[this.keyWords + r] = after;
+      state[this.inboxesAt + r] = after;
     }
     if (effect.facts !== 0) state[this.factsAt] = this.settleFacts(this.factSets.union(state[this.factsAt]!, effect.facts));
     return grew;
@@ -272,7 +276,7 @@ export class World {
       due |= this.add(state, expansion.idle);
       if (idle) for (const event of expansion.idleEvents) idle(r, event);
     }
-    for (let r = 0; r < this.n; r++) state[this.keyWords + r] = this.prune(r, state, state[this.keyWords + r]!);
+    for (let r = 0; r < this.n; r++) state[this.inboxesAt + r] = this.prune(r, state, state[this.inboxesAt + r]!);
     state[this.factsAt] = this.pruneFacts(state, state[this.factsAt]!);
   }
 
@@ -324,6 +328,7 @@ export class World {
     }
     let kept = known.get(inbox);
     if (kept === undefined) {
+      if (++this.remembered > MostRemembered) this.forget();
       kept = this.inboxes[replica]!.filter(inbox, (id) => this.messages.matters(id, local, lasting));
       known.set(inbox, kept);
     }
@@ -331,7 +336,7 @@ export class World {
   }
 
   private expandIn(state: Uint32Array, replica: number): Expansion {
-    return this.expand(replica, state[replica]!, state[this.keyWords + replica]!);
+    return this.expand(replica, state[replica]!, state[this.inboxesAt + replica]!);
   }
 
   private expand(replica: number, local: number, inbox: number): Expansion {
@@ -339,10 +344,18 @@ export class World {
     const known = this.expansions[replica]![local]!;
     let expansion = known.get(inbox);
     if (!expansion) {
+      if (++this.remembered > MostRemembered) this.forget();
       expansion = this.makeExpansion(replica, local, inbox);
       known.set(inbox, expansion);
     }
     return expansion;
+  }
+
+  /** What can be found again is not to fill the memory. */
+  private forget(): void {
+    this.remembered = 0;
+    for (const ofReplica of this.expansions) ofReplica.length = 0;
+    for (const ofReplica of this.pruned) ofReplica.clear();
   }
 
   private makeExpansion(replica: number, local: number, inbox: number): Expansion {

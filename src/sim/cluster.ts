@@ -88,6 +88,8 @@ export class SimulatedCluster {
   readonly storageLost = new Set<number>();
   readonly disks: SimulatedDisks | undefined;
   private readonly dead = new Set<number>();
+  /** Dead ones of whose memory nothing, or not all, is on a disk. */
+  private readonly forgotten = new Set<number>();
   private readonly rollbackTrace = new Float64Array(3);
   private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
   readonly operatorPort: number;
@@ -194,6 +196,7 @@ export class SimulatedCluster {
    */
   crash(place: number, powerLoss = false): void {
     this.hub.setOpen(this.replicaPorts[place]!, false);
+    if (!this.lasts(place)) this.forgotten.add(place);
     this.hosts[place]?.abandon();
     if (powerLoss) this.diskOf(place)?.powerLoss();
     else this.diskOf(place)?.processLoss();
@@ -217,6 +220,7 @@ export class SimulatedCluster {
     const before = this.hosts[place];
     if (before !== undefined && !this.dead.has(place)) this.count(before);
     this.dead.delete(place);
+    this.forgotten.delete(place);
     this.hub.setOpen(this.replicaPorts[place]!, true);
     this.openReplica(place, prng, mayRepair);
   }
@@ -228,6 +232,19 @@ export class SimulatedCluster {
 
   isDead(place: number): boolean {
     return this.dead.has(place);
+  }
+
+  /** Whether it is dead, and will not be what it was when it is started again. */
+  isForgotten(place: number): boolean {
+    return this.forgotten.has(place);
+  }
+
+  /** Whether all that this replica ever told others is on its disk. One that joins has told nothing yet, but its process is not to be another one. */
+  lasts(place: number): boolean {
+    const host = this.host(place);
+    return (
+      this.disks !== undefined && host !== undefined && host.words[StatusWord.Status] !== ReplicaStatus.Recovery && host.data.viewDurable
+    );
   }
 
   /** The replica at this place, unless it is dead, retired or was never started. */

@@ -191,7 +191,7 @@ export class MembersOperator {
     return places.filter((place, index) => {
       const host = this.cluster().host(place);
       // Who has retired was no longer needed, as it seemed.
-      if (host === undefined) return this.cluster().isDead(place);
+      if (host === undefined) return this.cluster().isForgotten(place);
       if (host.words[StatusWord.Status] !== ReplicaStatus.Recovery) return false;
       if (host.epochs.joining) return host.epoch > epoch;
       return bootIds[index] === undefined || bootIds[index] !== hex(host.bootId);
@@ -237,7 +237,12 @@ export class MembersOperator {
     const places: number[] = [];
     for (const place of cluster.replicaPorts.keys()) {
       if (members.includes(place) || cluster.isDead(place)) continue;
-      if (cluster.host(place) === undefined) cluster.restart(place, this.prng.split(`joins ${this.asked.length} ${place}`));
+      if (cluster.host(place) === undefined) {
+        const name = `joins ${this.asked.length} ${place}`;
+        // One that was a member may not come back with what it was.
+        cluster.disks?.replace(place, name);
+        cluster.restart(place, this.prng.split(name));
+      }
       const host = cluster.host(place)!;
       if (host.words[StatusWord.Status] === ReplicaStatus.Recovery && host.engine.lifeId() === undefined) places.push(place);
     }

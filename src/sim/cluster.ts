@@ -87,6 +87,8 @@ export class SimulatedCluster {
   /** Replicas whose disk failed: they promise nothing until they are started again. */
   readonly storageLost = new Set<number>();
   readonly disks: SimulatedDisks | undefined;
+  /** Until then the hub runs, unless a disk is done before. */
+  private runsToUs = 0;
   private readonly dead = new Set<number>();
   /** Dead ones of whose memory nothing, or not all, is on a disk. */
   private readonly forgotten = new Set<number>();
@@ -117,6 +119,9 @@ export class SimulatedCluster {
         () => this.hub.nowUs(),
         this.cluster.group,
         options.diskSyncUs,
+        (completesUs) => {
+          if (completesUs < this.runsToUs) this.hub.stop();
+        },
       );
     }
     for (let place = 0; place < replicas; place++) this.openReplica(place, prng.split(`boot ${place}`));
@@ -173,6 +178,7 @@ export class SimulatedCluster {
     let events = 0;
     for (;;) {
       const untilUs = Math.min(atUs, Math.max(hub.nowUs(), disks.nextUs));
+      this.runsToUs = untilUs;
       if (hub.nowUs() < untilUs) events += hub.run(untilUs, most - events);
       this.bury();
       if (hub.nowUs() < untilUs) return events;

@@ -27,6 +27,8 @@ export class SimulatedDisks {
     private readonly nowUs: () => number,
     private readonly cluster: Uint8Array,
     private readonly syncUs: readonly [number, number],
+    /** An operation began that completes then. */
+    private readonly begun: (completesUs: number) => void,
   ) {
     for (let replica = 0; replica < replicas; replica++) this.replace(replica, `disk ${replica}`);
   }
@@ -35,7 +37,9 @@ export class SimulatedDisks {
   replace(replica: number, name: string): void {
     this.queue = this.queue.filter((completion) => completion.replica !== replica);
     const after = (delayUs: number, run: () => void): void => {
-      this.queue.push({ atUs: Math.ceil(this.nowUs() + delayUs), order: ++this.order, replica, run });
+      const atUs = Math.ceil(this.nowUs() + delayUs);
+      this.queue.push({ atUs, order: ++this.order, replica, run });
+      this.begun(atUs);
     };
     this.disks[replica] = new SimulatedDisk({ prng: this.prng.split(name), after, syncUs: this.syncUs });
   }

@@ -166,7 +166,9 @@ export class MembersOperator {
    * majority of the next ones has the state, and those from then on; what is only asked for may begin at any moment.
    */
   mayLose(place: number): boolean {
-    const newest = this.newest();
+    this.newest();
+    // Also when all that were seen in it are dead now.
+    const newest = this.seen.get(Math.max(...this.seen.keys()))!;
     const before = this.seen.get(newest.epoch - 1);
     const relevant = [newest, ...this.asked.filter(({ epoch }) => epoch === newest.epoch + 1)];
     if (before !== undefined && this.holders(newest) <= tolerated(newest.places.length)) relevant.push(before);

@@ -13,7 +13,7 @@ const BusyEntries = 256;
 const CalmEntries = 64;
 const LongestProbeUs = 1_000_000;
 // So long after a view began the shortest period is longer by this factor.
-const CalmAfterUs = 1_000_000;
+const CalmAfterUs = 100_000;
 const CalmFactor = 5;
 
 export class SyncLeader {

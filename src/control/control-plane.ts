@@ -18,6 +18,7 @@ import { Reconciliation } from "./reconcile.js";
 import { Recovery, type RecoveryState } from "./recovery.js";
 import type { Snapshot } from "./snapshot.js";
 import { SnapshotFetch } from "./snapshot-fetch.js";
+import type { FetchSnapshotMessage } from "./snapshot-messages.js";
 import { Sync } from "./sync.js";
 import { type ViewStart, ViewStarts } from "./view-start.js";
 import { Views } from "./views.js";
@@ -200,6 +201,11 @@ export class ControlPlane {
   }
   get vector(): readonly number[] {
     return this.context.vector;
+  }
+
+  /** What answers a FETCH-SNAPSHOT of member `from`, which is not in this epoch yet; undefined: nothing. */
+  chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined {
+    return this.runs && from < this.context.n ? this.checkpoints.chunkFor(nowUs, from, message) : undefined;
   }
 
   /** More of the log is on disk. */

@@ -118,6 +118,8 @@ export const MessageType = {
   NewEpoch: 56,
   FastPrepare: 59,
   FastVote: 60,
+  FetchEpochState: 61,
+  EpochState: 62,
   Reconfigure: 57,
   ReconfigureAnswer: 58,
   NewLife: 63,

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import { registerPaper } from "./paper/command.js";
 import { registerReport } from "./paper/report/command.js";
 
 function positive(text: string): number {
@@ -142,6 +143,7 @@ program
   });
 
 registerReport(program);
+registerPaper(program);
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

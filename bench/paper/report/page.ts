@@ -1,5 +1,5 @@
 /** The document around the sections: head, contents, how to repeat it. */
-import type { RecordFile } from "../record.js";
+import { experimentNames, protocolNames, type RecordFile } from "../record.js";
 import { count } from "./format.js";
 import { Html, html } from "./html.js";
 import { paperCitation } from "./paper-figures.js";
@@ -45,9 +45,11 @@ ${footer(record, name)}
 }
 
 function warnings({ header, runs, summary }: RecordFile): Html {
+  const wrong = runs.flatMap((run) => run.wrong ?? []);
   const disagree = runs.filter((run) => run.digestsAgree === false);
   const failed = runs.reduce((sum, run) => sum + (run.values.failed ?? 0), 0);
   return html`${(disagree.length > 0 || summary?.digestsAgree === false) && html`<p class="alert" role="alert"><strong>The replicas of ${disagree.length} runs ended with different digests.</strong> This result must not be used.</p>`}
+${wrong.length > 0 && html`<p class="alert" role="alert"><strong>Wrong:</strong> ${wrong.slice(0, 5).join("; ")}. This result must not be used.</p>`}
 ${runs.length < header.runs && html`<p class="alert"><strong>Not complete:</strong> ${count(runs.length)} of ${count(header.runs)} runs.</p>`}
 ${failed > 0 && html`<p class="alert"><strong>${count(failed)} operations failed.</strong></p>`}`;
 }
@@ -71,12 +73,13 @@ function facts({ header, runs }: RecordFile, name: string): Html {
 
 function footer({ header }: RecordFile, name: string): Html {
   const length = header.length === "normal" ? "" : ` --${header.length}`;
-  const experiments = Array.isArray(header.plan) ? ` ${header.plan.join(" ")}` : "";
+  const protocols = header.protocols?.length < protocolNames.length ? ` --protocols ${header.protocols}` : "";
+  const experiments = header.plan.length < experimentNames.length ? ` ${header.plan.join(" ")}` : "";
   return html`<footer>
 <h2>How to repeat it</h2>
 <p>In a checkout of Squall, version <code>${header.squall}</code>, on an otherwise idle machine:</p>
 <pre><code>npm ci
-npm run bench -- paper${experiments}${length} --seed ${header.seed}</code></pre>
+npm run bench -- paper${experiments}${protocols}${length} --seed ${header.seed}</code></pre>
 <p>A report from a result: <code>npm run bench -- report ${name}</code>. Two results side by side, with intervals: <code>npm run bench -- compare a.jsonl b.jsonl</code>. What each experiment does, and how each figure is defined, is in <code>docs/benchmarks.md</code>.</p>
 <p id="source">The paper: ${paperCitation} Its figures are of a testbed of twelve switches and 1 Gbps links; compare ratios, not absolute values.</p>
 </footer>`;

@@ -22,7 +22,7 @@ export async function openLoopSection(record: RecordFile): Promise<Html> {
       description: `${title} of latency of each protocol as the offered load grows, counted from the time an operation should have been sent.`,
       x: { title: "operations per second offered", scale: "linear" },
       y: { title: axis, scale: "log" },
-      lines: linesOf(points, "offered", name, offeredOf),
+      lines: linesOf(points, "offered", name, (point) => medianOf(point, "targetOpsPerSecond")),
     }),
   );
   const dropped = points.filter((point) => (medianOf(point, "notOffered") ?? 0) >= 1);
@@ -32,13 +32,8 @@ ${dropped.length > 0 && html`<p class="finding">At ${count(dropped.length)} of $
 ${raw(points)}`;
 }
 
-/** What was to be offered. */
-function offeredOf(point: Point): number | undefined {
-  return medianOf(point, "targetOpsPerSecond") ?? medianOf(point, "offeredOpsPerSecond");
-}
-
 function raw(points: readonly Point[]): Html {
-  const names = ["targetOpsPerSecond", "offeredOpsPerSecond", "notOffered", "p50Us", "p99Us", "p999Us", "maxUs"] as const;
+  const names = ["targetOpsPerSecond", "scheduled", "notOffered", "lateP50Us", "p50Us", "p99Us", "p999Us", "maxUs"] as const;
   const rows = points.map((point) => [
     look(point.protocol).name,
     percent(point.key.offered!),
@@ -52,9 +47,10 @@ function raw(points: readonly Point[]): Html {
       [
         { head: "Protocol", kind: "text" },
         { head: "Of its peak" },
-        { head: "To be offered", unit: "op/s" },
         { head: "Offered", unit: "op/s" },
+        { head: "Scheduled", unit: "operations" },
         { head: "Not offered", unit: "operations" },
+        { head: "Issued late by", unit: "µs, p50" },
         { head: "p50", unit: "µs" },
         { head: "p99", unit: "µs" },
         { head: "p99.9", unit: "µs" },

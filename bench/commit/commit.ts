@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
-import { compileFloor, Floor, type FloorResult } from "./floor.js";
+import { compileFloor, Floor, type FloorRun } from "./floor.js";
 import { Group, type GroupRun } from "./group.js";
 
 export interface CommitOptions {
@@ -27,12 +27,21 @@ interface SideBySide {
   opsPerSecond64: number;
   throughputRatio: number;
   p999Us64: number;
+  /** Processor time for each operation, of a replica or echo process and of the client. */
+  replicaCpuUs: number;
+  echoCpuUs: number;
+  cpuRatio: number;
+  clientCpuUs: number;
+  floorClientCpuUs: number;
+  replicaCpuUs64: number;
+  echoCpuUs64: number;
+  clientCpuUs64: number;
 }
 
 const most = 64;
 
 async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, progress: Progress, label: string): Promise<SideBySide> {
-  const floorRuns: Record<number, FloorResult[]> = { 1: [], [most]: [] };
+  const floorRuns: Record<number, FloorRun[]> = { 1: [], [most]: [] };
   const squallRuns: Record<number, GroupRun[]> = { 1: [], [most]: [] };
   for (const window of [most, 1]) await squall.run(1, window, Math.min(1, options.secondsPerRun)); // just-in-time compilation
   progress.step(`${label}: warmed up`);
@@ -43,12 +52,14 @@ async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, p
       progress.step(`${label}: ${window} outstanding`);
     }
   }
-  const floorOf = (window: number, pick: (run: FloorResult) => number) => median(floorRuns[window]!.map(pick));
+  const floorOf = (window: number, pick: (run: FloorRun) => number) => median(floorRuns[window]!.map(pick));
   const squallOf = (window: number, pick: (run: GroupRun) => number) => median(squallRuns[window]!.map(pick));
   const floorP50Us = floorOf(1, (run) => run.p50Us);
   const p50Us = squallOf(1, (run) => run.p50Us);
   const floorOpsPerSecond64 = floorOf(most, (run) => run.opsPerSecond);
   const opsPerSecond64 = squallOf(most, (run) => run.opsPerSecond);
+  const replicaCpuUs = squallOf(1, (run) => run.replicaCpuUs);
+  const echoCpuUs = floorOf(1, (run) => run.echoCpuUs);
   return {
     floorP50Us: round(floorP50Us),
     p50Us: round(p50Us),
@@ -60,6 +71,29 @@ async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, p
     opsPerSecond64: Math.round(opsPerSecond64),
     throughputRatio: round(opsPerSecond64 / floorOpsPerSecond64, 2),
     p999Us64: round(squallOf(most, (run) => run.p999Us)),
+    replicaCpuUs: round(replicaCpuUs, 2),
+    echoCpuUs: round(echoCpuUs, 2),
+    cpuRatio: round(replicaCpuUs / echoCpuUs, 2),
+    clientCpuUs: round(
+      squallOf(1, (run) => run.clientCpuUs),
+      2,
+    ),
+    floorClientCpuUs: round(
+      floorOf(1, (run) => run.clientCpuUs),
+      2,
+    ),
+    replicaCpuUs64: round(
+      squallOf(most, (run) => run.replicaCpuUs),
+      3,
+    ),
+    echoCpuUs64: round(
+      floorOf(most, (run) => run.echoCpuUs),
+      3,
+    ),
+    clientCpuUs64: round(
+      squallOf(most, (run) => run.clientCpuUs),
+      3,
+    ),
   };
 }
 
@@ -93,13 +127,20 @@ async function manyClients(multicast: Group, serialized: Group, options: CommitO
 }
 
 function print(title: string, side: SideBySide): void {
+  const cpu = `processor time an operation: replica ${side.replicaCpuUs}, client ${side.clientCpuUs} us;`;
   console.log(`\n${title}`);
   console.log(`  one outstanding   floor p50 ${side.floorP50Us} us, p99.9 ${side.floorP999Us} us`);
   console.log(
     `                    squall p50 ${side.p50Us} us, p99 ${side.p99Us} us, p99.9 ${side.p999Us} us: ${side.latencyRatio} times the floor`,
   );
+  console.log(
+    `                    ${cpu} echo ${side.echoCpuUs}, its client ${side.floorClientCpuUs} us: replica ${side.cpuRatio} times the echo`,
+  );
   console.log(`  ${most} outstanding    floor ${side.floorOpsPerSecond64} op/s`);
   console.log(`                    squall ${side.opsPerSecond64} op/s, p99.9 ${side.p999Us64} us: ${side.throughputRatio} times the floor`);
+  console.log(
+    `                    processor time an operation: replica ${side.replicaCpuUs64}, client ${side.clientCpuUs64} us; echo ${side.echoCpuUs64} us`,
+  );
 }
 
 /** A protocol and the floor of its round trips: two where a leader asks the others first, else one. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
+import type { WaitStrategy } from "squall";
 import { compileFloor, Floor, type FloorRun } from "./floor.js";
 import { Group, type GroupRun } from "./group.js";
 
@@ -13,6 +14,8 @@ export interface CommitOptions {
   secondsPerRun: number;
   /** Measure also with all processes on one core. */
   pinned: boolean;
+  /** Of Squall's processes; the floor always blocks. */
+  wait?: WaitStrategy;
 }
 
 /** One client process against three, both sides by turns; medians over the rounds. */
@@ -154,7 +157,7 @@ export async function benchProtocol(options: CommitOptions & { protocol: string 
   const program = compileFloor(folder);
   const twoRoundTrips = protocol.startsWith("paxos");
   const floor = twoRoundTrips ? await Floor.startTwoRoundTrips(program, { ...where, leaderPort }) : await Floor.start(program, where);
-  const group = await Group.start({ folder, name: protocol, design: "multicast", clients: 1, protocol });
+  const group = await Group.start({ folder, name: protocol, design: "multicast", clients: 1, protocol, ...(options.wait && { wait: options.wait }) });
   const side = await sideBySide(floor, group, options, progress, protocol);
   group.stop();
   progress.stop();
@@ -177,13 +180,14 @@ export async function benchCommit(options: CommitOptions): Promise<number> {
   const progress = new Progress(steps, "commit");
   const lifetimeSeconds = 60 + Math.ceil(steps * options.secondsPerRun * 4);
   const groups: Group[] = [];
+  const { wait } = options;
 
   const startFloor = async (cpu?: number) => {
     const [port] = await freePorts(1);
     return Floor.start(program, { group: randomMulticastGroup(), port: port!, lifetimeSeconds, ...(cpu !== undefined && { cpu }) });
   };
   const startGroup = async (name: string, design: "multicast" | "serialized", clients: number, launcher?: string[]) => {
-    const group = await Group.start({ folder, name, design, clients, ...(launcher && { launcher }) });
+    const group = await Group.start({ folder, name, design, clients, ...(wait && { wait }), ...(launcher && { launcher }) });
     groups.push(group);
     return group;
   };
@@ -207,8 +211,9 @@ export async function benchCommit(options: CommitOptions): Promise<number> {
   const wrong = groups.flatMap((group) => group.wrong);
   const failures = groups.flatMap((group) => group.failures);
   const commitLagMs = round(Math.max(...squall.commitLagsMs), 2);
-  print("One client process, three replica processes, no affinity", unpinned);
-  if (pinned) print("The same, every process on one core", pinned);
+  const waiting = wait === undefined ? "" : `, wait: ${wait}`;
+  print(`One client process, three replica processes, no affinity${waiting}`, unpinned);
+  if (pinned) print(`The same, every process on one core${waiting}`, pinned);
   console.log("\nFour client processes, 16 outstanding each");
   console.log(
     `  serialized        ${many.serializedOpsPerSecond} op/s, ${many.serializedReconciliations} reconciliations, reorder rate ${many.reorderRate}`,
@@ -225,6 +230,7 @@ export async function benchCommit(options: CommitOptions): Promise<number> {
     const pinnedFields = pinned && { pinned };
     console.log(
       JSON.stringify({
+        wait: wait ?? "block",
         ...rest,
         p999Us,
         digestsAgree,

@@ -30,7 +30,7 @@ class WaitPolicy {
 
  private:
   static constexpr uint32_t kPerfect = 1'024, kPays = 768;             // three of four
-  static constexpr uint32_t kTrial = kPays + kPays / 8;                // after a pause: a miss begins the next
+  static constexpr uint32_t kTrial = kPays + kPays / 16;               // after a pause: a miss begins the next
   void pause(uint64_t nowUs);
 
   uint32_t score_ = kPerfect;              // share of looks that found something, the last ones weighing most

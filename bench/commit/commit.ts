@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { WaitStrategy } from "squall";
 import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
-import type { WaitStrategy } from "squall";
 import { compileFloor, Floor, type FloorRun } from "./floor.js";
 import { Group, type GroupRun } from "./group.js";
 
@@ -157,7 +157,14 @@ export async function benchProtocol(options: CommitOptions & { protocol: string 
   const program = compileFloor(folder);
   const twoRoundTrips = protocol.startsWith("paxos");
   const floor = twoRoundTrips ? await Floor.startTwoRoundTrips(program, { ...where, leaderPort }) : await Floor.start(program, where);
-  const group = await Group.start({ folder, name: protocol, design: "multicast", clients: 1, protocol, ...(options.wait && { wait: options.wait }) });
+  const group = await Group.start({
+    folder,
+    name: protocol,
+    design: "multicast",
+    clients: 1,
+    protocol,
+    ...(options.wait && { wait: options.wait }),
+  });
   const side = await sideBySide(floor, group, options, progress, protocol);
   group.stop();
   progress.stop();

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import { registerPaper } from "./paper/command.js";
+import { registerReport } from "./paper/report/command.js";
 
 function positive(text: string): number {
   const value = Number(text);
@@ -141,6 +142,7 @@ program
     process.exit(await benchStorage({ json, ...lengths, directory }));
   });
 
+registerReport(program);
 registerPaper(program);
 
 program.parseAsync().catch((error: unknown) => {

@@ -10,6 +10,8 @@ import { encodeHistogram } from "./latencies.js";
 import { runOpen } from "./open-loop.js";
 
 const maxOperations = 8 << 20;
+const connectedAtOnce = 16;
+const connectLimitMs = 30_000;
 
 const addNothing = Buffer.alloc(operationBytes);
 const checker = new ResultChecker(maxOperations);
@@ -19,8 +21,10 @@ let cluster: string;
 let lastReplyMs = 0;
 
 async function sessions(count: number): Promise<Client[]> {
-  const missing = Math.max(0, count - clients.length);
-  clients.push(...(await Promise.all(Array.from({ length: missing }, () => connect({ cluster })))));
+  while (clients.length < count) {
+    const some = Math.min(connectedAtOnce, count - clients.length);
+    clients.push(...(await Promise.all(Array.from({ length: some }, () => connect({ cluster, deadlineMs: connectLimitMs })))));
+  }
   return clients.slice(0, count);
 }
 

@@ -15,6 +15,8 @@ const startDelayMs = 30;
 const runLimitMs = 120_000;
 /** So that one session can have all outstanding that an experiment wants. */
 const limits = { window: 1024 };
+/** A process that waits for one of few cores is not one that has failed: with 300 clients on two cores it may wait for long. */
+const patience = { syncTimeoutMs: 1_000, detectMs: 1_000, reconciliationTimeoutMs: 500 };
 /**
  * Nothing goes by the clock more often than each second, so that what operations cost can be counted: SYNC's period is fixed, and so is
  * what is left of it when nothing runs.
@@ -55,9 +57,9 @@ export class Deployment {
     const { protocol, packing, rare } = options;
     const count = protocol === "unreplicated" ? 1 : (options.replicas ?? 3);
     const mode = protocol === "speculative" ? { mode: options.mode ?? "speculative" } : {};
-    const timing = rare ? { timing: rareTiming } : {};
+    const timing = { ...patience, ...(rare && rareTiming) };
     const file = await writeClusterFile({
-      ...{ folder, name, design: "multicast", count, protocol, limits, ...mode, ...timing },
+      ...{ folder, name, design: "multicast", count, protocol, limits, timing, ...mode },
       ...(packing !== undefined && { packing }),
     });
     const machine = new URL("../machines/counter.js", import.meta.url).href;

@@ -105,12 +105,14 @@ function list(options: PaperOptions): number {
   return 0;
 }
 
-/** Writes the report beside the result. */
+/** Writes the report beside the result. The result stands without it: the plotting library is there in a checkout only. */
 async function report(file: string): Promise<void> {
   const html = file.replace(/(\.jsonl)?$/, ".html");
-  const reporter = new URL("./report/report.js", import.meta.url);
-  if (!existsSync(reporter)) return;
-  const { writeReport } = (await import(reporter.href)) as { writeReport(result: string, html: string): Promise<void> };
-  await writeReport(file, html);
-  console.log(`report: ${html}`);
+  try {
+    const { writeReport } = await import("./report/report.js");
+    await writeReport(file, html);
+    console.log(`report: ${html}`);
+  } catch (error) {
+    console.error(`no report: ${error instanceof Error ? error.message : error}`);
+  }
 }

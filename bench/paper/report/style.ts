@@ -67,6 +67,7 @@ thead small { display: block; }
 details { margin: 0.8rem 0; }
 summary { cursor: pointer; font: 0.9375rem var(--sans); color: var(--link); padding: 0.25rem 0; }
 code { font: 0.875em var(--mono); overflow-wrap: anywhere; }
+code.whole { white-space: nowrap; }
 pre { overflow-x: auto; padding: 0.8rem 1rem; background: var(--tint); font-size: 0.9375rem; line-height: 1.5; white-space: pre-wrap; }
 @media (min-width: 640px) {
   body { padding-inline: 2rem; }

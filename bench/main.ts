@@ -1,4 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
+import { registerPaper } from "./paper/command.js";
+import { registerReport } from "./paper/report/command.js";
 
 function positive(text: string): number {
   const value = Number(text);
@@ -139,6 +141,9 @@ program
     const lengths = { rounds: rounds ?? (quick ? 1 : 5), secondsPerRun: seconds ?? (quick ? 0.3 : 1) };
     process.exit(await benchStorage({ json, ...lengths, directory }));
   });
+
+registerReport(program);
+registerPaper(program);
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

@@ -3,6 +3,7 @@ import { leaseFabric } from "../../dist/data/fabrics.js";
 import { loadBinding } from "../../dist/data/load.js";
 import { answerCalls } from "../children.js";
 import { collect, heap } from "../heap.js";
+import { usage } from "../usage.js";
 import type { Reordering, ReplicaStart } from "./calls.js";
 
 answerCalls({
@@ -19,5 +20,6 @@ answerCalls({
     if (error !== 0) throw new Error(`no reordering: error ${error}`);
   },
   heap,
+  usage,
   collect,
 });

@@ -195,6 +195,7 @@ std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& 
     if (napi_check_object_type_tag(env, value, &kUdpTag, &tagged) == napi_ok && tagged) {
       std::shared_ptr<fabric::UdpFabric> udp = UdpFabricObject::Unwrap(value.As<Napi::Object>())->fabric();
       udp->setMaxDatagramBytes(std::max(udp->maxDatagramBytes(), static_cast<uint32_t>(options.number("datagramBytes", 1400))));
+      if (!options.boolean("packing", true)) udp->setPacking(false);
       return udp;
     }
     if (napi_check_object_type_tag(env, value, &kHubTag, &tagged) == napi_ok && tagged) {

@@ -364,7 +364,12 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   Napi::Value Counters(const Napi::CallbackInfo& info) {
     Napi::Object o = Napi::Object::New(info.Env());
     if (udp_ && engine_) {
-      const fabric::UdpCounters c = udp_->counters(engine_->endpoint());
+      fabric::UdpCounters c = udp_->counters(engine_->endpoint());
+      const fabric::UdpCounters group = udp_->counters(engine_->groupEndpoint());
+      c.datagramsReceived += group.datagramsReceived;
+      c.bytesReceived += group.bytesReceived;
+      c.foreignDatagrams += group.foreignDatagrams;
+      c.receiveCalls += group.receiveCalls;
       const auto set = [&](const char* name, uint64_t v) { o.Set(name, static_cast<double>(v)); };
       set("datagramsReceived", c.datagramsReceived); set("datagramsSent", c.datagramsSent); set("bytesReceived", c.bytesReceived);
       set("bytesSent", c.bytesSent); set("sendDrops", c.sendDrops); set("foreignDatagrams", c.foreignDatagrams);

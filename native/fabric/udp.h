@@ -80,6 +80,10 @@ class UdpFabric final : public Fabric {
   /// 0 keeps datagrams on this host; 1, the default, on the local network.
   int setMulticastHops(EndpointId endpoint, int hops);
   void setMaxDatagramBytes(uint32_t bytes);
+  /// Without packing every frame is a datagram of its own, and the kernel's segmentation is not used: each goes through the whole network
+  /// stack by itself.
+  void setPacking(bool packing) { packing_ = packing; }
+  bool packing() const { return packing_; }
   uint32_t maxDatagramBytes() const { return maxDatagramBytes_; }
   /// For all endpoints, from now on. 0 or an errno.
   int setReordering(const ReorderOptions& options);
@@ -129,6 +133,7 @@ class UdpFabric final : public Fabric {
 
   uv_loop_t* loop_;
   bool segmentation_ = false;
+  bool packing_ = true;
   bool closing_ = false;
   bool receiving_ = false;
   uint32_t maxDatagramBytes_ = 1'400;

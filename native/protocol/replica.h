@@ -187,6 +187,8 @@ class Replica final : public fabric::Receiver {
   Status status() const { return status_; }
   const ReplicaConfig& config() const { return config_; }
   fabric::EndpointId endpoint() const { return unicast_; }
+  /// Of the multicast group, where there is one.
+  fabric::EndpointId groupEndpoint() const { return multicast_; }
   fabric::Fabric& fabric() { return *fabric_; }
 
  private:

@@ -180,6 +180,8 @@ export interface ReplicaEngineOptions {
   secret: Uint8Array; // 32 bytes
   sealed: boolean;
   datagramBytes: number;
+  /** Of the fabric, all of whose engines send unpacked once one of them wants it. Default true. */
+  packing?: boolean;
   maxOperationBytes: number;
   window: number; // 1..1024, of each session
   maxSessions: number;
@@ -418,6 +420,7 @@ export interface NativeBinding {
     targets: NativeAddress[];
     multicastInterface?: string;
     datagramBytes: number;
+    packing?: boolean;
   }) => NativeRelay;
   sha256(...parts: Uint8Array[]): Uint8Array;
   summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array;

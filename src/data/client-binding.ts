@@ -16,6 +16,8 @@ export interface ClientEngineOptions {
   multicastInterface?: string;
   sealed: boolean;
   datagramBytes: number;
+  /** As of a replica. */
+  packing?: boolean;
   maxOperationBytes: number;
   window: number;
   ordered: boolean;

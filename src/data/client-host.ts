@@ -127,6 +127,7 @@ export class ClientHost {
           ...(endpoints.interface === undefined ? {} : { multicastInterface: endpoints.interface }),
           sealed: cluster.sealed,
           datagramBytes: cluster.datagramBytes,
+          packing: cluster.packing,
           maxOperationBytes: limits.operationBytes,
           window: this.window,
           ordered: options.ordered === true,

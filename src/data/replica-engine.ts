@@ -33,6 +33,7 @@ export function openReplicaEngine(
         secret,
         sealed: cluster.sealed,
         datagramBytes: cluster.datagramBytes,
+        packing: cluster.packing,
         maxOperationBytes: limits.operationBytes,
         window: limits.window,
         maxSessions: limits.sessions,

@@ -116,7 +116,8 @@ export class CheckpointKeeper {
     const share = this.#tookUs / (nowUs - this.#begunUs);
     if (share > BusyShare) this.#stride = LongestStride;
     else if (share < BusyShare / 4) this.#stride = 1;
-    // The log keeps everything from the checkpoint before the last one until the next is there.
+    // The log keeps everything from the checkpoint before the last one until the next is there. Those that are due because of the log's
+    // bytes, at no multiple, wait until it is half full.
     if ((due / every) % this.#stride !== 0 && logFill() < FullestLog) return true;
     this.#begunUs = nowUs;
     return false;

@@ -8,9 +8,9 @@ import type { Reordering, ReplicaStart } from "./calls.js";
 
 answerCalls({
   /** The machine is an ordinary module loaded by path; the replica runs on this process's main thread. */
-  async start({ cluster, id, machine }: ReplicaStart) {
+  async start({ cluster, id, machine, wait = "block" }: ReplicaStart) {
     const { default: makeMachine } = await import(machine);
-    await createReplica({ cluster, id, machine: makeMachine(), thread: "main" });
+    await createReplica({ cluster, id, machine: makeMachine(), thread: "main", wait });
   },
   /** The replica's own endpoint is on the fabric that all engines of this thread share. */
   reorder(reordering: Reordering) {

@@ -48,6 +48,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     const double durability = o.number("durability", 0);
     c.durability = durability == 2 ? protocol::Durability::Sync : durability == 1 ? protocol::Durability::Async : protocol::Durability::Memory;
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
+    const fabric::WaitMode wait = waitModeOf(o);
     protocol::ReplicaRegion r;
     size_t bytes = 0;
     r.status = reinterpret_cast<double*>(o.memory("status", bytes, keep_));
@@ -74,6 +75,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
       return;
     }
     if (!loop) udp_ = static_cast<fabric::UdpFabric*>(fabric.get());
+    if (udp_) udp_->setWait(engine.get(), wait);
     engine_ = std::move(engine);
     Ref();   // open engines stay: they are reachable from the network
   }

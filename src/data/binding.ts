@@ -5,6 +5,7 @@
  *  - one upcall per batch; rows of u32/f64 describe what lies in the arena.
  */
 
+import type { WaitStrategy } from "../wait.js";
 import type { ClientEngineOptions, ClientUpcalls, NativeClientEngine } from "./client-binding.js";
 import type { NativeCaptureFabric, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
@@ -202,6 +203,8 @@ export interface ReplicaEngineOptions {
   rows: Uint32Array; // ReplicaRow, capacity rows.length / ReplicaRow.Stride
   arena: Uint8Array; // operations of one upcall, then results
   results: Uint8Array;
+  /** Not under the loop; default "block". The most eager of a thread's engines decides. */
+  wait?: WaitStrategy;
   guardsOff?: number; // test builds only
 }
 

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { protocolRules } from "../config/protocols.js";
 import type { Cluster } from "../config-types.js";
 import { SquallError } from "../errors.js";
+import type { WaitStrategy } from "../wait.js";
 import {
   ClientRow,
   ClientState,
@@ -53,6 +54,8 @@ export interface ClientHostOptions {
   arenaBytes?: number;
   minRetryMs?: number;
   maxRetryMs?: number;
+  /** Over sockets only; default "block". */
+  wait?: WaitStrategy;
   guardsOff?: number;
   /** ClientState changes. */
   onState?: (state: number) => void;
@@ -140,6 +143,7 @@ export class ClientHost {
           completionRows: this.#completionRows,
           results: this.#results.region,
           status: this.words,
+          ...(options.wait === undefined ? {} : { wait: options.wait }),
           ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
         },
         this.#upcalls.upcalls,

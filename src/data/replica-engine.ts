@@ -49,6 +49,7 @@ export function openReplicaEngine(
         arena: machine.arena,
         results: machine.results,
         durability: options.stored?.level ?? 0,
+        ...(options.wait === undefined ? {} : { wait: options.wait }),
         ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
       },
       upcalls,

@@ -4,7 +4,7 @@ import { type Mode, writeClusterFile } from "../cluster-file.js";
 import type { Reordering, ReplicaStart, Settled } from "../commit/calls.js";
 import { checkUnion } from "../commit/results.js";
 import { type Usage, usageSince } from "../usage.js";
-import type { ClientOutcome, ClientsStart, ClosedRun, OpenRun } from "./calls.js";
+import type { ClientOutcome, ClientsStart, ClosedRun, OpenRun, Preparation } from "./calls.js";
 import { encodeHistogram, figuresOf, mergeHistograms } from "./latencies.js";
 import type { ProcessRecord, ProtocolName, Run, RunValues } from "./record.js";
 import { type Reports, type Traffic, trafficSince } from "./traffic.js";
@@ -97,7 +97,7 @@ export class Deployment {
     await this.addClients(processes);
     const share = (index: number) => Math.floor((clients + processes - 1 - index) / processes);
     const used = this.clients.slice(0, Math.min(processes, clients));
-    await Promise.all(used.map((client, index) => client.call("connect", share(index))));
+    await Promise.all(used.map((client, index) => client.call("prepare", { sessions: share(index), open: false } satisfies Preparation)));
     return this.measure(used, (client, index, run) => {
       const request: ClosedRun = { sessions: share(index), window, bytes, seconds, ...run };
       return client.call<ClientOutcome>("closed", request, runLimitMs);
@@ -109,6 +109,7 @@ export class Deployment {
     const { opsPerSecond, seed, seconds, bytes = 64 } = options;
     const used = this.clients.slice(0, clientProcesses);
     const mostOutstanding = limits.window;
+    await Promise.all(used.map((client) => client.call("prepare", { sessions: 1, open: true } satisfies Preparation)));
     return this.measure(used, (client, index, run) => {
       const part = opsPerSecond / used.length;
       const request: OpenRun = { opsPerSecond: part, mostOutstanding, seed: seed * 100 + index, bytes, seconds, ...run };

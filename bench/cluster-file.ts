@@ -34,11 +34,14 @@ export interface ClusterFileOptions {
   /** Of the new folder inside `folder`. */
   name: string;
   design: Design;
-  /** Hosts and ports of the replicas; by default three free ports of loopback. */
+  /** How many replicas on free ports of loopback; default 3. */
+  count?: number;
+  /** Hosts and ports of the replicas instead. */
   replicas?: { host: string; port: number }[];
   mode?: Mode;
   protocol?: string;
   durability?: Durability;
+  packing?: boolean;
   limits?: Record<string, number>;
   timing?: Record<string, number>;
 }
@@ -50,7 +53,7 @@ const longLog = { logEntries: 24 << 20, logBytes: 12 * 2 ** 30 };
 export async function writeClusterFile(options: ClusterFileOptions): Promise<string> {
   const folder = join(options.folder, options.name);
   mkdirSync(folder);
-  const [port, ...replicaPorts] = await freePorts(4);
+  const [port, ...replicaPorts] = await freePorts(1 + (options.count ?? 3));
   const networks = {
     unicast: { design: "unicast" },
     multicast: { design: "multicast", multicast: { group: randomMulticastGroup(), port } },
@@ -64,6 +67,7 @@ export async function writeClusterFile(options: ClusterFileOptions): Promise<str
     ...(options.mode && { mode: options.mode }),
     ...(options.protocol && { protocol: options.protocol }),
     ...(options.durability && { durability: options.durability }),
+    ...(options.packing !== undefined && { packing: options.packing }),
     limits: { ...longLog, ...options.limits },
     ...(options.timing && { timing: options.timing }),
   };

@@ -54,6 +54,7 @@ export interface Header {
   machine: MachineRecord;
   /** Experiments, in the order of the runs. */
   plan: ExperimentName[];
+  protocols: ProtocolName[];
   /** How many lines of kind "run" a whole file has. */
   runs: number;
 }
@@ -96,10 +97,11 @@ export interface RunValues {
   capacityOpsPerSecond?: number;
   /** CPU time of all processes of the run, per operation. */
   cpuUsPerOp?: number;
-  /** Open loop: what was to be offered, what was, and what never could be within the run (its queue was full). */
+  /** Open loop: the load's rate, operations scheduled, those that a full queue kept out, and the median time from schedule to issue. */
   targetOpsPerSecond?: number;
-  offeredOpsPerSecond?: number;
+  scheduled?: number;
   notOffered?: number;
+  lateP50Us?: number;
   /** Table 1: counted at one outstanding. */
   messageDelays?: number;
   datagramsPerOp?: number;
@@ -130,11 +132,15 @@ export interface Run {
   key: RunKey;
   /** From 0. Runs of the compared sides with one round follow each other. */
   round: number;
+  /** ISO 8601. */
+  startedAt: string;
   values: RunValues;
   processes: ProcessRecord[];
-  /** Latencies in microseconds: HdrHistogram, V2, compressed, base64. */
+  /** Latencies in nanoseconds: HdrHistogram, V2, compressed, base64. */
   histogram?: string;
   digestsAgree: boolean;
+  /** What was wrong with results or replicas; missing when nothing was. Such a run fails the suite. */
+  wrong?: string[];
 }
 
 /** The figures that issue a verdict on the whole; those whose experiments did not run are missing. Ratios are of medians over the rounds. */

@@ -244,6 +244,7 @@ export class ControlPlane {
 
   private onTimers(nowUs: number): void {
     this.heartbeats.onTimer(nowUs);
+    if (this.data.status === ReplicaStatus.Normal) this.policy.observe(nowUs, this.data.logEnd);
     this.views.onTimer(nowUs);
     this.leaderView.onTimer(nowUs);
     this.sync.onTimer(nowUs);
@@ -297,7 +298,7 @@ export class ControlPlane {
     this.started = true;
     this.heartbeats.start(nowUs);
     this.views.installed(nowUs);
-    this.policy.entered(nowUs, this.data.mode as Mode);
+    this.policy.entered(nowUs, this.data.mode as Mode, this.data.logEnd);
     this.leaderView.reset(nowUs);
   }
 
@@ -346,7 +347,7 @@ export class ControlPlane {
     this.snapshots.stop();
     this.checkpoints.settle(nowUs);
     this.views.installed(nowUs);
-    this.policy.entered(nowUs, start.mode as Mode);
+    this.policy.entered(nowUs, start.mode as Mode, this.data.logEnd);
     this.starts.installed(nowUs, start);
     this.sync.reset(nowUs);
     this.leaderView.reset(nowUs);

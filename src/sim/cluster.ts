@@ -431,6 +431,7 @@ function simulatedCluster({
     clientKey: undefined,
     sealed: true,
     datagramBytes: 1_400,
+    packing: true,
     protocol,
     mode,
     durability,

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
-import { createSocket } from "node:dgram";
+import { randomBytes, randomInt } from "node:crypto";
+import { createSocket, type Socket } from "node:dgram";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Durability } from "squall";
@@ -7,20 +7,29 @@ import type { Durability } from "squall";
 export type Design = "multicast" | "serialized" | "unicast";
 export type Mode = "adaptive" | "speculative" | "leader";
 
+/** Below those that systems give to sockets that ask for any: the many sockets of clients must not take a port before its replica does. */
+const firstPort = 10_000;
+const ports = 22_000;
+const tries = 100;
+
 /** UDP ports of the loopback address that nobody holds at the moment. */
 export async function freePorts(count: number): Promise<number[]> {
-  const sockets = await Promise.all(
-    Array.from({ length: count }, () => {
-      const socket = createSocket("udp4");
-      return new Promise<typeof socket>((resolve, reject) => {
-        socket.once("error", reject);
-        socket.bind(0, "127.0.0.1", () => resolve(socket));
-      });
-    }),
-  );
-  const ports = sockets.map((socket) => socket.address().port);
+  const sockets = await Promise.all(Array.from({ length: count }, () => bindAnywhere()));
+  const found = sockets.map((socket) => socket.address().port);
   await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(resolve))));
-  return ports;
+  return found;
+}
+
+async function bindAnywhere(): Promise<Socket> {
+  for (let i = 0; i < tries; i++) {
+    const socket = createSocket("udp4");
+    const bound = new Promise<boolean>((resolve) => {
+      socket.once("error", () => resolve(false));
+      socket.bind(firstPort + randomInt(ports), "127.0.0.1", () => resolve(true));
+    });
+    if (await bound) return socket;
+  }
+  throw new Error(`no free UDP port of loopback from ${firstPort} to ${firstPort + ports - 1} in ${tries} tries`);
 }
 
 /** A multicast group of the organization-local range, drawn anew so that runs side by side do not hear each other. */
@@ -34,11 +43,14 @@ export interface ClusterFileOptions {
   /** Of the new folder inside `folder`. */
   name: string;
   design: Design;
-  /** Hosts and ports of the replicas; by default three free ports of loopback. */
+  /** How many replicas on free ports of loopback; default 3. */
+  count?: number;
+  /** Hosts and ports of the replicas instead. */
   replicas?: { host: string; port: number }[];
   mode?: Mode;
   protocol?: string;
   durability?: Durability;
+  packing?: boolean;
   limits?: Record<string, number>;
   timing?: Record<string, number>;
 }
@@ -50,7 +62,7 @@ const longLog = { logEntries: 24 << 20, logBytes: 12 * 2 ** 30 };
 export async function writeClusterFile(options: ClusterFileOptions): Promise<string> {
   const folder = join(options.folder, options.name);
   mkdirSync(folder);
-  const [port, ...replicaPorts] = await freePorts(4);
+  const [port, ...replicaPorts] = await freePorts(1 + (options.count ?? 3));
   const networks = {
     unicast: { design: "unicast" },
     multicast: { design: "multicast", multicast: { group: randomMulticastGroup(), port } },
@@ -64,6 +76,7 @@ export async function writeClusterFile(options: ClusterFileOptions): Promise<str
     ...(options.mode && { mode: options.mode }),
     ...(options.protocol && { protocol: options.protocol }),
     ...(options.durability && { durability: options.durability }),
+    ...(options.packing !== undefined && { packing: options.packing }),
     limits: { ...longLog, ...options.limits },
     ...(options.timing && { timing: options.timing }),
   };

@@ -1,4 +1,7 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { registerPaper } from "./paper/command.js";
+import { registerCompare } from "./paper/compare/command.js";
+import { registerReport } from "./paper/report/command.js";
 
 function positive(text: string): number {
   const value = Number(text);
@@ -16,9 +19,11 @@ program
   .option("--rounds <n>", "runs of each side, by turns", positive)
   .option("--seconds <s>", "length of each run", positive)
   .option("--protocol <name>", "this protocol alone, beside a floor of as many round trips")
-  .action(async ({ json, quick, rounds, seconds, protocol }) => {
+  .addOption(new Option("--wait <how>", "how Squall's loops wait for datagrams").choices(["block", "yield", "spin"]))
+  .action(async ({ json, quick, rounds, seconds, protocol, wait }) => {
     const { benchCommit, benchProtocol } = await import("./commit/commit.js");
-    const options = { json, rounds: rounds ?? (quick ? 3 : 7), secondsPerRun: seconds ?? (quick ? 0.4 : 1), pinned: true };
+    const runs = { rounds: rounds ?? (quick ? 3 : 7), secondsPerRun: seconds ?? (quick ? 0.4 : 1) };
+    const options = { json, ...runs, pinned: true, ...(wait && { wait }) };
     process.exit(await (protocol === undefined ? benchCommit(options) : benchProtocol({ ...options, protocol })));
   });
 
@@ -139,6 +144,10 @@ program
     const lengths = { rounds: rounds ?? (quick ? 1 : 5), secondsPerRun: seconds ?? (quick ? 0.3 : 1) };
     process.exit(await benchStorage({ json, ...lengths, directory }));
   });
+
+registerPaper(program);
+registerReport(program);
+registerCompare(program);
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

@@ -4,20 +4,21 @@ import { type Bar, Presets, SingleBar } from "cli-progress";
 export class Progress {
   readonly #bar: Bar;
 
-  constructor(total: number, what: string) {
+  /** `total`: in steps, or in seconds, where the remaining time is to be shown too. */
+  constructor(total: number, what: string, { remaining = false } = {}) {
     const options = {
-      format: `${what} {bar} {percentage}% {step}`,
+      format: `${what} {bar} {percentage}%${remaining ? ", {eta_formatted} left" : ""} {step}`,
       stream: process.stderr,
       hideCursor: true,
       clearOnComplete: true,
-      etaBuffer: 1,
+      etaBuffer: remaining ? 20 : 1,
     };
     this.#bar = new SingleBar({ ...options, noTTYOutput: false }, Presets.shades_classic);
     this.#bar.start(total, 0, { step: "" });
   }
 
-  step(what: string): void {
-    this.#bar.increment(1, { step: what });
+  step(what: string, amount = 1): void {
+    this.#bar.increment(amount, { step: what });
   }
 
   stop(): void {

@@ -9,6 +9,7 @@ import { InvokeCancellation } from "./data/invoke-cancellation.js";
 import { loadBinding } from "./data/load.js";
 import { type ErrorCode, SquallError, whenNothingCompletes } from "./errors.js";
 import { checkInteger, checkOptions, describeValue, suggestName } from "./options.js";
+import { checkWait, type WaitStrategy } from "./wait.js";
 
 export interface ConnectOptions {
   /** Cluster file (path or URL), its content, or a loaded cluster. */
@@ -28,6 +29,8 @@ export interface ConnectOptions {
   /** Bounds of the adaptive retransmission time-out; default 5 and 500 ms. */
   minRetryMs?: number;
   maxRetryMs?: number;
+  /** What this thread's loop does while it waits for replies (docs/performance.md). Default "block". */
+  wait?: WaitStrategy;
 }
 
 export interface InvokeOptions {
@@ -75,7 +78,18 @@ export interface ClientMetrics {
   dropped: Record<string, number>;
 }
 
-const connectOptionNames = ["cluster", "ordered", "window", "deadlineMs", "signal", "clientKey", "bind", "minRetryMs", "maxRetryMs"];
+const connectOptionNames = [
+  "cluster",
+  "ordered",
+  "window",
+  "deadlineMs",
+  "signal",
+  "clientKey",
+  "bind",
+  "minRetryMs",
+  "maxRetryMs",
+  "wait",
+];
 const invokeOptionNames = ["signal", "deadlineMs"];
 const readOptionNames = ["consistency", ...invokeOptionNames];
 const consistencies: Readonly<Record<ConsistencyName, Consistency>> = {
@@ -111,6 +125,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   if (options.ordered !== undefined && typeof options.ordered !== "boolean") {
     throw new SquallError("INVALID_OPTION", `ordered must be true or false; it is ${describeValue(options.ordered)}.`);
   }
+  checkWait(options.wait);
   options.signal?.throwIfAborted();
   const client = new Client(cluster, options);
   try {
@@ -146,6 +161,7 @@ export class Client {
         ...(options.window === undefined ? {} : { window: options.window }),
         ...(options.minRetryMs === undefined ? {} : { minRetryMs: options.minRetryMs }),
         ...(options.maxRetryMs === undefined ? {} : { maxRetryMs: options.maxRetryMs }),
+        ...(options.wait === undefined ? {} : { wait: options.wait }),
         onState: (state) => this.#onState?.(state),
       });
     } catch (error) {

@@ -12,6 +12,8 @@ export interface Cluster {
   clientKey: { id: Uint8Array; key: Uint8Array } | undefined;
   sealed: boolean;
   datagramBytes: number;
+  /** Messages of one turn of the loop to one receiver share datagrams. */
+  packing: boolean;
   protocol: ClusterProtocol;
   /** Of the protocol "speculative"; without meaning in the others. */
   mode: ClusterMode;

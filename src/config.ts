@@ -55,6 +55,7 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
     mode: spec.mode,
     durability: spec.durability,
     datagramBytes: spec.datagramBytes === "auto" ? (addresses.loopback ? loopbackDatagramBytes : networkDatagramBytes) : spec.datagramBytes,
+    packing: spec.packing,
     limits: spec.limits,
     timing: spec.timing,
   };

@@ -45,3 +45,4 @@ export type { ReplicaRates } from "./rates.js";
 export { createRelay, type Relay } from "./relay.js";
 export { createReplica, Replica, type ReplicaOptions } from "./replica.js";
 export type { ModeName, ReplicaCounters, ReplicaProgress, ReplicaReport, StatusName } from "./status.js";
+export type { WaitStrategy } from "./wait.js";

@@ -34,6 +34,7 @@ export async function createRelay(options: { cluster: ClusterSource }): Promise<
       bind: address,
       targets: cluster.replicas,
       datagramBytes: cluster.datagramBytes,
+      packing: cluster.packing,
     });
     return {
       address,

@@ -13,6 +13,7 @@ import { SquallError } from "./errors.js";
 import type { Machine, MachineFactory } from "./machine.js";
 import { checkInteger, checkOptions, describeValue } from "./options.js";
 import { newStatusWords, type ReplicaProgress, type ReplicaReport, readProgress } from "./status.js";
+import { checkWait, type WaitStrategy } from "./wait.js";
 import { openWorkerReplica } from "./worker/worker-replica.js";
 
 export interface ReplicaOptions {
@@ -32,6 +33,8 @@ export interface ReplicaOptions {
   dataDirectory?: string;
   /** A damaged data directory is emptied, and the replica recovers from its peers. */
   repair?: boolean;
+  /** What the replica's loop does while it waits for datagrams (docs/performance.md). Default "block". */
+  wait?: WaitStrategy;
   /** Poisons each operation after its upcall, to find machines that keep it. */
   debug?: boolean;
 }
@@ -44,7 +47,7 @@ export interface ReplicaBackend {
   close(): Promise<void>;
 }
 
-const optionNames = ["cluster", "id", "join", "machine", "thread", "debug", "durability", "dataDirectory", "repair"];
+const optionNames = ["cluster", "id", "join", "machine", "thread", "debug", "durability", "dataDirectory", "repair", "wait"];
 const durabilities = ["memory", "async", "sync"];
 const replicaChannel = channel("squall:replica");
 
@@ -60,6 +63,7 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
     throw new SquallError("INVALID_OPTION", `thread must be "worker" or "main"; it is ${describeValue(thread)}.`);
   }
   if (typeof debug !== "boolean") throw new SquallError("INVALID_OPTION", `debug must be true or false; it is ${describeValue(debug)}.`);
+  const wait = checkWait(options.wait);
   const machine = checkThread(thread, options.machine);
   const loaded = await loadCluster(options.cluster, { role: "replica" });
   const whole = { ...loaded, durability: options.durability ?? loaded.durability };
@@ -83,8 +87,8 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   };
   const backend =
     "url" in machine
-      ? await openWorkerReplica({ cluster, id, machineUrl: machine.url, debug, words, directory, bindingPath: undefined }, onEvent)
-      : await openMainReplica({ cluster, id, machine: machine.machine, debug, words, directory, bindingPath: undefined, onEvent });
+      ? await openWorkerReplica({ cluster, id, machineUrl: machine.url, debug, wait, words, directory, bindingPath: undefined }, onEvent)
+      : await openMainReplica({ cluster, id, machine: machine.machine, debug, wait, words, directory, bindingPath: undefined, onEvent });
   return new Replica(id, cluster, words, emitter, backend);
 }
 

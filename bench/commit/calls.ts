@@ -1,10 +1,12 @@
 /** What the benchmark and its processes say to each other (see children.ts). */
+import type { WaitStrategy } from "squall";
 
 export interface ReplicaStart {
   cluster: string;
   id: number;
   /** URL of the machine's module. */
   machine: string;
+  wait?: WaitStrategy;
 }
 
 /** Artificial reordering of the requests that a replica receives. */
@@ -22,6 +24,7 @@ export interface Heap {
 
 export interface ClientStart {
   cluster: string;
+  wait?: WaitStrategy;
 }
 
 export interface RelayStart {

@@ -95,7 +95,7 @@ answerCalls({
   },
   async start(options: ClientStart) {
     cluster = options.cluster;
-    client = await connect({ cluster });
+    client = await connect({ cluster, wait: options.wait ?? "block" });
   },
   /** The counter's value. */
   async read() {

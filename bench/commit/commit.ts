@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { WaitStrategy } from "squall";
 import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
-import { compileFloor, Floor, type FloorResult } from "./floor.js";
+import { compileFloor, Floor, type FloorRun } from "./floor.js";
 import { Group, type GroupRun } from "./group.js";
 
 export interface CommitOptions {
@@ -13,6 +14,8 @@ export interface CommitOptions {
   secondsPerRun: number;
   /** Measure also with all processes on one core. */
   pinned: boolean;
+  /** Of Squall's processes; the floor always blocks. */
+  wait?: WaitStrategy;
 }
 
 /** One client process against three, both sides by turns; medians over the rounds. */
@@ -27,12 +30,21 @@ interface SideBySide {
   opsPerSecond64: number;
   throughputRatio: number;
   p999Us64: number;
+  /** Processor time for each operation, of a replica or echo process and of the client. */
+  replicaCpuUs: number;
+  echoCpuUs: number;
+  cpuRatio: number;
+  clientCpuUs: number;
+  floorClientCpuUs: number;
+  replicaCpuUs64: number;
+  echoCpuUs64: number;
+  clientCpuUs64: number;
 }
 
 const most = 64;
 
 async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, progress: Progress, label: string): Promise<SideBySide> {
-  const floorRuns: Record<number, FloorResult[]> = { 1: [], [most]: [] };
+  const floorRuns: Record<number, FloorRun[]> = { 1: [], [most]: [] };
   const squallRuns: Record<number, GroupRun[]> = { 1: [], [most]: [] };
   for (const window of [most, 1]) await squall.run(1, window, Math.min(1, options.secondsPerRun)); // just-in-time compilation
   progress.step(`${label}: warmed up`);
@@ -43,12 +55,14 @@ async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, p
       progress.step(`${label}: ${window} outstanding`);
     }
   }
-  const floorOf = (window: number, pick: (run: FloorResult) => number) => median(floorRuns[window]!.map(pick));
+  const floorOf = (window: number, pick: (run: FloorRun) => number) => median(floorRuns[window]!.map(pick));
   const squallOf = (window: number, pick: (run: GroupRun) => number) => median(squallRuns[window]!.map(pick));
   const floorP50Us = floorOf(1, (run) => run.p50Us);
   const p50Us = squallOf(1, (run) => run.p50Us);
   const floorOpsPerSecond64 = floorOf(most, (run) => run.opsPerSecond);
   const opsPerSecond64 = squallOf(most, (run) => run.opsPerSecond);
+  const replicaCpuUs = squallOf(1, (run) => run.replicaCpuUs);
+  const echoCpuUs = floorOf(1, (run) => run.echoCpuUs);
   return {
     floorP50Us: round(floorP50Us),
     p50Us: round(p50Us),
@@ -60,6 +74,29 @@ async function sideBySide(floor: Floor, squall: Group, options: CommitOptions, p
     opsPerSecond64: Math.round(opsPerSecond64),
     throughputRatio: round(opsPerSecond64 / floorOpsPerSecond64, 2),
     p999Us64: round(squallOf(most, (run) => run.p999Us)),
+    replicaCpuUs: round(replicaCpuUs, 2),
+    echoCpuUs: round(echoCpuUs, 2),
+    cpuRatio: round(replicaCpuUs / echoCpuUs, 2),
+    clientCpuUs: round(
+      squallOf(1, (run) => run.clientCpuUs),
+      2,
+    ),
+    floorClientCpuUs: round(
+      floorOf(1, (run) => run.clientCpuUs),
+      2,
+    ),
+    replicaCpuUs64: round(
+      squallOf(most, (run) => run.replicaCpuUs),
+      3,
+    ),
+    echoCpuUs64: round(
+      floorOf(most, (run) => run.echoCpuUs),
+      3,
+    ),
+    clientCpuUs64: round(
+      squallOf(most, (run) => run.clientCpuUs),
+      3,
+    ),
   };
 }
 
@@ -93,13 +130,20 @@ async function manyClients(multicast: Group, serialized: Group, options: CommitO
 }
 
 function print(title: string, side: SideBySide): void {
+  const cpu = `processor time an operation: replica ${side.replicaCpuUs}, client ${side.clientCpuUs} us;`;
   console.log(`\n${title}`);
   console.log(`  one outstanding   floor p50 ${side.floorP50Us} us, p99.9 ${side.floorP999Us} us`);
   console.log(
     `                    squall p50 ${side.p50Us} us, p99 ${side.p99Us} us, p99.9 ${side.p999Us} us: ${side.latencyRatio} times the floor`,
   );
+  console.log(
+    `                    ${cpu} echo ${side.echoCpuUs}, its client ${side.floorClientCpuUs} us: replica ${side.cpuRatio} times the echo`,
+  );
   console.log(`  ${most} outstanding    floor ${side.floorOpsPerSecond64} op/s`);
   console.log(`                    squall ${side.opsPerSecond64} op/s, p99.9 ${side.p999Us64} us: ${side.throughputRatio} times the floor`);
+  console.log(
+    `                    processor time an operation: replica ${side.replicaCpuUs64}, client ${side.clientCpuUs64} us; echo ${side.echoCpuUs64} us`,
+  );
 }
 
 /** A protocol and the floor of its round trips: two where a leader asks the others first, else one. */
@@ -113,7 +157,14 @@ export async function benchProtocol(options: CommitOptions & { protocol: string 
   const program = compileFloor(folder);
   const twoRoundTrips = protocol.startsWith("paxos");
   const floor = twoRoundTrips ? await Floor.startTwoRoundTrips(program, { ...where, leaderPort }) : await Floor.start(program, where);
-  const group = await Group.start({ folder, name: protocol, design: "multicast", clients: 1, protocol });
+  const group = await Group.start({
+    folder,
+    name: protocol,
+    design: "multicast",
+    clients: 1,
+    protocol,
+    ...(options.wait && { wait: options.wait }),
+  });
   const side = await sideBySide(floor, group, options, progress, protocol);
   group.stop();
   progress.stop();
@@ -136,13 +187,14 @@ export async function benchCommit(options: CommitOptions): Promise<number> {
   const progress = new Progress(steps, "commit");
   const lifetimeSeconds = 60 + Math.ceil(steps * options.secondsPerRun * 4);
   const groups: Group[] = [];
+  const { wait } = options;
 
   const startFloor = async (cpu?: number) => {
     const [port] = await freePorts(1);
     return Floor.start(program, { group: randomMulticastGroup(), port: port!, lifetimeSeconds, ...(cpu !== undefined && { cpu }) });
   };
   const startGroup = async (name: string, design: "multicast" | "serialized", clients: number, launcher?: string[]) => {
-    const group = await Group.start({ folder, name, design, clients, ...(launcher && { launcher }) });
+    const group = await Group.start({ folder, name, design, clients, ...(wait && { wait }), ...(launcher && { launcher }) });
     groups.push(group);
     return group;
   };
@@ -166,8 +218,9 @@ export async function benchCommit(options: CommitOptions): Promise<number> {
   const wrong = groups.flatMap((group) => group.wrong);
   const failures = groups.flatMap((group) => group.failures);
   const commitLagMs = round(Math.max(...squall.commitLagsMs), 2);
-  print("One client process, three replica processes, no affinity", unpinned);
-  if (pinned) print("The same, every process on one core", pinned);
+  const waiting = wait === undefined ? "" : `, wait: ${wait}`;
+  print(`One client process, three replica processes, no affinity${waiting}`, unpinned);
+  if (pinned) print(`The same, every process on one core${waiting}`, pinned);
   console.log("\nFour client processes, 16 outstanding each");
   console.log(
     `  serialized        ${many.serializedOpsPerSecond} op/s, ${many.serializedReconciliations} reconciliations, reorder rate ${many.reorderRate}`,
@@ -184,6 +237,7 @@ export async function benchCommit(options: CommitOptions): Promise<number> {
     const pinnedFields = pinned && { pinned };
     console.log(
       JSON.stringify({
+        wait: wait ?? "block",
         ...rest,
         p999Us,
         digestsAgree,

@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { spawnChild } from "../children.js";
+import { cpuTimesUs, since } from "../cpu-time.js";
+import { mean } from "../statistics.js";
 
 export interface FloorResult {
   p50Us: number;
@@ -10,7 +12,18 @@ export interface FloorResult {
   p999Us: number;
   opsPerSecond: number;
   operations: number;
+  /** Operations with those of the warm-up. */
+  answered: number;
+  /** Processor time of the client. */
+  cpuUs: number;
   resent: number;
+}
+
+/** A run, with the processor time for each operation. */
+export interface FloorRun extends FloorResult {
+  clientCpuUs: number;
+  /** Mean over the echo processes. */
+  echoCpuUs: number;
 }
 
 /** Compiles the floor with the machine's C compiler into `folder`, returns the path of the program. */
@@ -39,29 +52,38 @@ export class Floor {
   readonly #program: string;
   readonly #group: string[];
   readonly #cpu: string[];
+  readonly #echoes: readonly number[];
 
-  private constructor(program: string, group: string[], cpu: string[]) {
+  private constructor(program: string, group: string[], cpu: string[], echoes: readonly number[]) {
     this.#program = program;
     this.#group = group;
     this.#cpu = cpu;
+    this.#echoes = echoes;
   }
 
   /** One round trip: the client sends to three echo processes and waits for all. */
   static async start(program: string, options: FloorOptions): Promise<Floor> {
     const { group, cpu, start } = processes(program, options);
-    await Promise.all([0, 1, 2].map((id) => start("echo", ["--id", String(id)])));
-    return new Floor(program, group, cpu);
+    const echoes = await Promise.all([0, 1, 2].map((id) => start("echo", ["--id", String(id)])));
+    return new Floor(program, group, cpu, echoes);
   }
 
   /** Two round trips: client, leader, two backups, and back as soon as one of them has answered. `leaderPort`: another than `port`. */
   static async startTwoRoundTrips(program: string, options: FloorOptions & { leaderPort: number }): Promise<Floor> {
     const { cpu, start } = processes(program, options);
     const port = String(options.leaderPort);
-    await Promise.all([start("echo", ["--id", "1"]), start("echo", ["--id", "2"]), start("leader", ["--own", port])]);
-    return new Floor(program, ["--group", "127.0.0.1", "--port", port, "--echoes", "1"], cpu);
+    const echoes = await Promise.all([start("echo", ["--id", "1"]), start("echo", ["--id", "2"]), start("leader", ["--own", port])]);
+    return new Floor(program, ["--group", "127.0.0.1", "--port", port, "--echoes", "1"], cpu, echoes);
   }
 
-  run(window: number, seconds: number): Promise<FloorResult> {
+  async run(window: number, seconds: number): Promise<FloorRun> {
+    const beforeUs = cpuTimesUs(this.#echoes);
+    const result = await this.#client(window, seconds);
+    const echoesUs = mean(since(beforeUs, cpuTimesUs(this.#echoes)));
+    return { ...result, clientCpuUs: result.cpuUs / result.answered, echoCpuUs: echoesUs / result.answered };
+  }
+
+  #client(window: number, seconds: number): Promise<FloorResult> {
     const child = spawnChild(this.#program, [
       "client",
       ...this.#group,
@@ -88,10 +110,11 @@ export class Floor {
 function processes(program: string, options: FloorOptions) {
   const group = ["--group", options.group, "--port", String(options.port), "--echoes", "3"];
   const cpu = options.cpu === undefined ? [] : ["--cpu", String(options.cpu)];
-  const start = (what: string, more: string[]): Promise<void> => {
+  /** The id of the process once it says that it is ready. */
+  const start = (what: string, more: string[]): Promise<number> => {
     const child = spawnChild(program, [what, ...group, ...more, "--lifetime", String(options.lifetimeSeconds), ...cpu]);
-    return new Promise<void>((resolve, reject) => {
-      child.stdout!.once("data", () => resolve());
+    return new Promise<number>((resolve, reject) => {
+      child.stdout!.once("data", () => resolve(child.pid!));
       child.once("exit", (code) => reject(new Error(`the floor's ${what} process ended (${code})`)));
     });
   };

@@ -1,5 +1,8 @@
+import type { WaitStrategy } from "squall";
 import { Child } from "../children.js";
 import { type Design, type Mode, writeClusterFile } from "../cluster-file.js";
+import { cpuTimesUs, since } from "../cpu-time.js";
+import { mean } from "../statistics.js";
 import type {
   AllocationResult,
   AllocationRun,
@@ -25,6 +28,9 @@ export interface GroupOptions {
   /** Command in front of Node, to pin the processes. */
   launcher?: string[];
   execArgv?: string[];
+  /** Of the clients, and of the replicas. */
+  wait?: WaitStrategy;
+  replicaWait?: WaitStrategy;
 }
 
 /** The outcome of one run of one or several clients at once. */
@@ -37,6 +43,9 @@ export interface GroupRun {
   p999Us: number;
   failed: number;
   mismatches: number;
+  /** Processor time for each operation: mean over the replicas, and over the clients. */
+  replicaCpuUs: number;
+  clientCpuUs: number;
   clients: ClientResult[];
 }
 
@@ -60,6 +69,7 @@ export class Group {
   }
 
   static async start(options: GroupOptions): Promise<Group> {
+    const { wait, replicaWait = wait } = options;
     const cluster = await writeClusterFile(options);
     const child = (module: string) =>
       new Child(new URL(module, import.meta.url), {
@@ -70,10 +80,14 @@ export class Group {
     const relay = options.design === "serialized" ? child("./relay-process.js") : undefined;
     await relay?.call("start", { cluster } satisfies RelayStart);
     const replicas = [0, 1, 2].map(() => child("./replica-process.js"));
-    await Promise.all(replicas.map((replica, id) => replica.call("start", { cluster, id, machine } satisfies ReplicaStart)));
+    await Promise.all(
+      replicas.map((replica, id) =>
+        replica.call("start", { cluster, id, machine, ...(replicaWait && { wait: replicaWait }) } satisfies ReplicaStart),
+      ),
+    );
     const clients = Array.from({ length: options.clients }, () => child("./client-process.js"));
     await clients[0]!.call("bootstrap", { cluster } satisfies ClientStart);
-    await Promise.all(clients.map((client) => client.call("start", { cluster } satisfies ClientStart)));
+    await Promise.all(clients.map((client) => client.call("start", { cluster, ...(wait && { wait }) } satisfies ClientStart)));
     return new Group(cluster, replicas, clients, relay);
   }
 
@@ -82,13 +96,21 @@ export class Group {
     const first = this.#clients[0]!;
     const base = await first.call<number>("read");
     const request: ClientRun = { window, seconds, base, startAtMs: Date.now() + 20 };
-    const results = await Promise.all(this.#clients.slice(0, clients).map((client) => client.call<ClientResult>("run", request)));
+    const running = this.#clients.slice(0, clients);
+    const { replicas } = this.processIds;
+    const clientIds = running.map((client) => client.pid);
+    const beforeUs = cpuTimesUs([...replicas, ...clientIds]);
+    const results = await Promise.all(running.map((client) => client.call<ClientResult>("run", request)));
+    const cpuUs = since(beforeUs, cpuTimesUs([...replicas, ...clientIds]));
     this.last = await first.call<Settled>("settle");
     const sum = (pick: (result: ClientResult) => number) => results.reduce((total, result) => total + pick(result), 0);
     const worst = (pick: (result: ClientResult) => number) => Math.max(...results.map(pick));
+    const operations = sum((result) => result.operations);
     const run: GroupRun = {
       opsPerSecond: sum((result) => result.opsPerSecond),
-      operations: sum((result) => result.operations),
+      operations,
+      replicaCpuUs: mean(cpuUs.slice(0, replicas.length)) / operations,
+      clientCpuUs: mean(cpuUs.slice(replicas.length)) / (operations / clients),
       p50Us: worst((result) => result.p50Us),
       p99Us: worst((result) => result.p99Us),
       p999Us: worst((result) => result.p999Us),

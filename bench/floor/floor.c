@@ -177,7 +177,7 @@ static int runClient(const Options* o) {
   target = addressOf(o->group, o->port);
 
   uint64_t start = nowNs(), measureFrom = start + (uint64_t)(o->warmupSeconds * 1e9);
-  uint64_t end = measureFrom + (uint64_t)(o->seconds * 1e9), completed = 0, receives = 0, now = start;
+  uint64_t end = measureFrom + (uint64_t)(o->seconds * 1e9), answered = 0, completed = 0, receives = 0, now = start;
   uint32_t all = (1u << o->echoes) - 1;
   for (int i = 0; i < o->window; i++) begin((uint32_t)i);
   while (now < end) {
@@ -191,6 +191,7 @@ static int runClient(const Options* o) {
     slot->answered |= 1u << message.echo;
     if (slot->answered != all) continue;
     now = nowNs();
+    answered++;
     if (slot->firstSentNs >= measureFrom && completed < kMaxSamples) {
       uint64_t latency = now - slot->firstSentNs;
       samplesNs[completed++] = latency > UINT32_MAX ? UINT32_MAX : (uint32_t)latency;
@@ -201,10 +202,13 @@ static int runClient(const Options* o) {
     fprintf(stderr, "floor: no echo process answers\n");
     return 1;
   }
+  struct timespec cpu;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
   qsort(samplesNs, completed, sizeof *samplesNs, ascending);
-  printf("{\"p50Us\":%.2f,\"p99Us\":%.2f,\"p999Us\":%.2f,\"opsPerSecond\":%.0f,\"operations\":%llu,\"resent\":%llu}\n",
+  printf("{\"p50Us\":%.2f,\"p99Us\":%.2f,\"p999Us\":%.2f,\"opsPerSecond\":%.0f,\"operations\":%llu,\"answered\":%llu,\"cpuUs\":%.0f,\"resent\":%llu}\n",
          samplesNs[completed / 2] / 1e3, samplesNs[completed * 99 / 100] / 1e3, samplesNs[completed * 999 / 1000] / 1e3,
-         (double)completed * 1e9 / (double)(now - measureFrom), (unsigned long long)completed, (unsigned long long)resent);
+         (double)completed * 1e9 / (double)(now - measureFrom), (unsigned long long)completed, (unsigned long long)answered,
+         (double)cpu.tv_sec * 1e6 + (double)cpu.tv_nsec / 1e3, (unsigned long long)resent);
   return 0;
 }
 

@@ -79,6 +79,7 @@ function loopCluster(logEntries: number): Cluster {
     clientKey: undefined,
     sealed: true,
     datagramBytes: 32768,
+    packing: true,
     protocol: "speculative",
     mode: "speculative",
     durability: "memory",

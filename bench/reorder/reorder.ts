@@ -98,8 +98,9 @@ function print(rates: readonly RateFigures[], steps: Steps): void {
   console.log("\nadaptive, the rate stepping within one run");
   for (const step of steps.steps) {
     const recovered = step.recoveryMs === null ? "did not recover" : `at 0.9 of it after ${step.recoveryMs} ms`;
+    const at = step.switchMs === null ? "" : ` (after ${step.switchMs} ms)`;
     console.log(
-      `${`${step.ratePercent}%`.padStart(9)}  ${step.opsPerSecond} op/s, ${recovered}, ${step.switches} mode switches, then ${step.mode}`,
+      `${`${step.ratePercent}%`.padStart(9)}  ${step.opsPerSecond} op/s, ${recovered}, ${step.switches} mode switches${at}, then ${step.mode}`,
     );
   }
 }

@@ -13,8 +13,9 @@ export interface Step {
   opsPerSecond: number;
   /** From the step until the throughput is at 0.9 of that median and stays there for three points; null: never. */
   recoveryMs: number | null;
-  /** Changes of the mode during the step, and the mode at its end. */
+  /** Changes of the mode during the step, when the first of them was seen, since the step (null: none), and the mode at its end. */
   switches: number;
+  switchMs: number | null;
   mode: string;
 }
 
@@ -104,12 +105,17 @@ class ModeWatch {
   }
 
   /** Changes of the mode between two times, the first against the mode before. */
-  between(fromMs: number, toMs: number): Pick<Step, "switches" | "mode"> {
+  between(fromMs: number, toMs: number): Pick<Step, "switches" | "switchMs" | "mode"> {
     const before = this.#observations.filter(({ atMs }) => atMs < fromMs).at(-1);
     const inside = this.#observations.filter(({ atMs }) => atMs >= fromMs && atMs < toMs);
-    const modes = [...(before ? [before] : []), ...inside].map(({ mode }) => mode);
-    const switches = modes.filter((mode, i) => i > 0 && mode !== modes[i - 1]).length;
-    return { switches, mode: modes.at(-1) ?? "unknown" };
+    const seen = [...(before ? [before] : []), ...inside];
+    const switched = seen.filter(({ mode }, i) => i > 0 && mode !== seen[i - 1]!.mode);
+    const first = switched[0];
+    return {
+      switches: switched.length,
+      switchMs: first === undefined ? null : Math.round(first.atMs - fromMs),
+      mode: seen.at(-1)?.mode ?? "unknown",
+    };
   }
 
   async #watch(): Promise<void> {

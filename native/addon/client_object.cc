@@ -43,6 +43,7 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
     const std::string misbehave = o.text("misbehave", "none");
     if (loop) c.misbehave = misbehave == "reuse" ? client::Misbehave::Reuse : misbehave == "equivocate" ? client::Misbehave::Equivocate : client::Misbehave::None;
+    const fabric::WaitMode wait = waitModeOf(o);
     client::ClientRegion r;
     size_t bytes = 0;
     r.status = reinterpret_cast<double*>(o.memory("status", bytes, keep_));
@@ -68,6 +69,7 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
       return;
     }
     udp_ = loop ? nullptr : static_cast<fabric::UdpFabric*>(fabric.get());
+    if (udp_) udp_->setWait(engine.get(), wait);
     if (udp_ && design == "multicast" && c.multicastInterface.family) udp_->setMulticastInterface(engine->endpoint(), c.multicastInterface);
     engine_ = std::move(engine);
     Ref();

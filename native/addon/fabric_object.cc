@@ -60,6 +60,15 @@ class UdpFabricObject : public Napi::ObjectWrap<UdpFabricObject> {
     if (o.raise()) return info.Env().Undefined();
     return Napi::Number::New(info.Env(), fabric_->setReordering(reorder));
   }
+  Napi::Value WaitCounters(const Napi::CallbackInfo& info) {
+    const fabric::WaitCounters c = fabric_->waitCounters();
+    Napi::Object o = Napi::Object::New(info.Env());
+    o.Set("looks", static_cast<double>(c.looks));
+    o.Set("found", static_cast<double>(c.found));
+    o.Set("missed", static_cast<double>(c.missed));
+    o.Set("robbed", static_cast<double>(c.robbed));
+    return o;
+  }
 
  private:
   std::shared_ptr<fabric::UdpFabric> fabric_;
@@ -195,6 +204,7 @@ std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& 
     if (napi_check_object_type_tag(env, value, &kUdpTag, &tagged) == napi_ok && tagged) {
       std::shared_ptr<fabric::UdpFabric> udp = UdpFabricObject::Unwrap(value.As<Napi::Object>())->fabric();
       udp->setMaxDatagramBytes(std::max(udp->maxDatagramBytes(), static_cast<uint32_t>(options.number("datagramBytes", 1400))));
+      if (!options.boolean("packing", true)) udp->setPacking(false);
       return udp;
     }
     if (napi_check_object_type_tag(env, value, &kHubTag, &tagged) == napi_ok && tagged) {
@@ -215,7 +225,7 @@ std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& 
 Napi::Function defineUdpFabric(Napi::Env env) {
   using O = UdpFabricObject;
   return O::DefineClass(env, "UdpFabric", {O::InstanceMethod("close", &O::Close), O::InstanceMethod("setMaxDatagramBytes", &O::SetMaxDatagramBytes),
-      O::InstanceMethod("setReordering", &O::SetReordering)});
+      O::InstanceMethod("setReordering", &O::SetReordering), O::InstanceMethod("waitCounters", &O::WaitCounters)});
 }
 
 Napi::Function defineLoopHub(Napi::Env env) {

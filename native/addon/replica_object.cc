@@ -40,6 +40,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     c.logBytes = static_cast<uint64_t>(o.number("logBytes", 2147483648.0));
     c.maxClockSkewMs = static_cast<uint32_t>(o.number("maxClockSkewMs", 500));
     c.checkpointEvery = static_cast<uint64_t>(o.number("checkpointEvery", 0));
+    c.packing = o.boolean("packing", true);
     c.prepareBatch = static_cast<uint32_t>(o.number("prepareBatch", 64));
     c.newestVersion = static_cast<uint8_t>(o.number("newestWireVersion", wire::kWireVersion));
     const auto mode = static_cast<uint32_t>(o.number("mode", 0));
@@ -48,6 +49,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     const double durability = o.number("durability", 0);
     c.durability = durability == 2 ? protocol::Durability::Sync : durability == 1 ? protocol::Durability::Async : protocol::Durability::Memory;
     c.guardsOff = static_cast<uint32_t>(o.number("guardsOff", 0));
+    const fabric::WaitMode wait = waitModeOf(o);
     protocol::ReplicaRegion r;
     size_t bytes = 0;
     r.status = reinterpret_cast<double*>(o.memory("status", bytes, keep_));
@@ -74,6 +76,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
       return;
     }
     if (!loop) udp_ = static_cast<fabric::UdpFabric*>(fabric.get());
+    if (udp_) udp_->setWait(engine.get(), wait);
     engine_ = std::move(engine);
     Ref();   // open engines stay: they are reachable from the network
   }
@@ -364,7 +367,12 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   Napi::Value Counters(const Napi::CallbackInfo& info) {
     Napi::Object o = Napi::Object::New(info.Env());
     if (udp_ && engine_) {
-      const fabric::UdpCounters c = udp_->counters(engine_->endpoint());
+      fabric::UdpCounters c = udp_->counters(engine_->endpoint());
+      const fabric::UdpCounters group = udp_->counters(engine_->groupEndpoint());
+      c.datagramsReceived += group.datagramsReceived;
+      c.bytesReceived += group.bytesReceived;
+      c.foreignDatagrams += group.foreignDatagrams;
+      c.receiveCalls += group.receiveCalls;
       const auto set = [&](const char* name, uint64_t v) { o.Set(name, static_cast<double>(v)); };
       set("datagramsReceived", c.datagramsReceived); set("datagramsSent", c.datagramsSent); set("bytesReceived", c.bytesReceived);
       set("bytesSent", c.bytesSent); set("sendDrops", c.sendDrops); set("foreignDatagrams", c.foreignDatagrams);

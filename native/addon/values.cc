@@ -129,4 +129,12 @@ void throwErrno(Napi::Env env, int error, const char* what, const fabric::Addres
   e.ThrowAsJavaScriptException();
 }
 
+fabric::WaitMode waitModeOf(Options& options) {
+  const std::string name = options.text("wait", "block");
+  if (name == "yield") return fabric::WaitMode::Yield;
+  if (name == "spin") return fabric::WaitMode::Spin;
+  if (name != "block") options.wrong("wait");
+  return fabric::WaitMode::Block;
+}
+
 }  // namespace squall::addon

@@ -55,6 +55,8 @@ void throwErrno(Napi::Env env, int error, const char* what, const fabric::Addres
 
 /// The engine's transport: the shared UDP fabric, one port of the simulator's network, or the explorer's. Sets `loop` for the latter two.
 std::shared_ptr<fabric::Fabric> fabricOf(Napi::Env env, Options& options, bool& loop);
+/// The property `wait`: "block" where it is absent.
+fabric::WaitMode waitModeOf(Options& options);
 /// Null unless it is a CaptureFabric.
 std::shared_ptr<fabric::Fabric> captureOf(Napi::Env env, Napi::Value value);
 

@@ -198,6 +198,7 @@ void UdpFabric::commit(EndpointId id, size_t length, const Address* to, size_t c
 }
 
 void UdpFabric::flush() {
+  traffic_ += dirty_.size();
   for (UdpEndpoint* endpoint : dirty_) {
     endpoint->dirty = false;
     endpoint->flush();
@@ -267,6 +268,7 @@ void UdpFabric::retireMember(Member* member) {
   members_.erase(member->receiver);
   member->receiver = nullptr;
   member->atUs = ~0ull;
+  if (member->wait != WaitMode::Block && !closing_) applyWait();
   member->alarm.close(&UdpFabric::onTimerClosed);
 }
 
@@ -313,6 +315,7 @@ void UdpFabric::close(void (*done)(void*), void* context) {
     }
     while (!members_.empty()) retireMember(members_.begin()->second);
     retireReordering();
+    retireWaiter();
   }
   if (done == nullptr) return;
   if (lifetime_->openHandles == 0) {

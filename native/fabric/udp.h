@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fabric/fabric.h"
+#include "fabric/wait_policy.h"
 
 namespace squall::fabric {
 
@@ -30,6 +31,14 @@ struct ReorderOptions {
   uint32_t ppm = 0;                 // of the datagrams with a request; 0: none
   uint64_t seed = 0;                // receivers need different ones, or they all reorder the same datagrams
   uint32_t behind = 1;              // requests that pass a delayed one; it waits 1 ms at most
+};
+
+/// Looks for datagrams before the loop slept.
+struct WaitCounters {
+  uint64_t looks = 0;
+  uint64_t found = 0;               // ended by a datagram
+  uint64_t missed = 0;              // for nothing
+  uint64_t robbed = 0;              // the core was taken away meanwhile
 };
 
 class UdpFabric final : public Fabric {
@@ -75,11 +84,20 @@ class UdpFabric final : public Fabric {
   void ref(Receiver* receiver) { setRef(receiver, true); }
   void unref(Receiver* receiver) { setRef(receiver, false); }
 
+  /// What this receiver wants of the loop when there is nothing to do; the most eager of all receivers decides. 0 or an errno;
+  /// ESHUTDOWN for a receiver that is not attached.
+  int setWait(Receiver* receiver, WaitMode mode);
+  WaitCounters waitCounters() const;
+
   /// The interface by which datagrams to a multicast group leave: an address, or the scope (interface index).
   int setMulticastInterface(EndpointId endpoint, const Address& interfaceAddress);
   /// 0 keeps datagrams on this host; 1, the default, on the local network.
   int setMulticastHops(EndpointId endpoint, int hops);
   void setMaxDatagramBytes(uint32_t bytes);
+  /// Without packing every frame is a datagram of its own, and the kernel's segmentation is not used: each goes through the whole network
+  /// stack by itself.
+  void setPacking(bool packing) { packing_ = packing; }
+  bool packing() const { return packing_; }
   uint32_t maxDatagramBytes() const { return maxDatagramBytes_; }
   /// For all endpoints, from now on. 0 or an errno.
   int setReordering(const ReorderOptions& options);
@@ -102,6 +120,7 @@ class UdpFabric final : public Fabric {
   struct Member;                 // one attached receiver: its timer and its references
   struct ReceiveRing;
   struct Reordering;
+  struct Waiter;
   struct Lifetime;               // outlives the fabric for close callbacks that come late
 
   Member* findMember(const Receiver* receiver) const;
@@ -121,6 +140,10 @@ class UdpFabric final : public Fabric {
   void retireReordering();
   static void onReorderAlarm(void* context);
   static void onReorderClosed(void* context);
+  int applyWait();
+  void look();
+  void retireWaiter();
+  static void onPrepare(uv_prepare_t* handle);
   void endBatch();
   static void onTimer(void* context);
   static void onReadable(uv_poll_t* handle, int status, int events);
@@ -129,6 +152,7 @@ class UdpFabric final : public Fabric {
 
   uv_loop_t* loop_;
   bool segmentation_ = false;
+  bool packing_ = true;
   bool closing_ = false;
   bool receiving_ = false;
   uint32_t maxDatagramBytes_ = 1'400;
@@ -140,6 +164,8 @@ class UdpFabric final : public Fabric {
   std::unordered_map<const Receiver*, Member*> members_;
   std::vector<Member*> touched_;                        // got datagrams in this batch
   Reordering* reordering_ = nullptr;                    // freed by its alarm's close callback
+  Waiter* waiter_ = nullptr;                            // freed by its close callback
+  uint64_t traffic_ = 0;                                // changes with whatever is sent or comes
   std::unique_ptr<ReceiveRing> ring_;                   // allocated at the first attach
   std::unique_ptr<uint8_t[]> scratch_;                  // what reserve() lends for a closed endpoint
 };

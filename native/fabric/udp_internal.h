@@ -50,6 +50,7 @@ struct UdpFabric::Member {
   uint64_t armedUs = ~0ull;                // never later than atUs asks for
   uint32_t attachments = 0;
   bool wantsRef = true;
+  WaitMode wait = WaitMode::Block;
   bool touched = false;
 };
 

@@ -132,6 +132,7 @@ size_t UdpFabric::receive(UdpEndpoint& endpoint, int maxRounds) {
 #endif
   }
   receiving_ = false;
+  traffic_ += received;
   return received;
 }
 

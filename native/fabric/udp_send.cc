@@ -154,6 +154,10 @@ void UdpEndpoint::planList(const List& list, bool segment) {
   const auto end = static_cast<uint32_t>(order.size());
   const auto frameAt = [&](uint32_t i) -> const Frame& { return frames_[order[i]]; };
 
+  if (!fabric_.packing()) {
+    for (uint32_t i = begin; i < end; ++i) addPlan(i, 1, 0);
+    return;
+  }
   for (uint32_t i = begin; i < end;) {
     const Frame& first = frameAt(i);
     uint32_t packed = 1;

@@ -57,6 +57,7 @@ struct ReplicaConfig {
   uint64_t logEntries = 4u << 20, logBytes = 2ull << 30;
   uint64_t checkpointEvery = 0;  // entries; 0: the machine has no snapshots, and nothing is truncated
   uint32_t prepareBatch = 64;
+  bool packing = true;           // without it no acknowledgement stands for several PREPAREs, no vote for several requests
   uint8_t newestVersion = wire::kWireVersion;
   Mode firstMode = Mode::Speculative;
   Durability durability = Durability::Memory;
@@ -187,6 +188,8 @@ class Replica final : public fabric::Receiver {
   Status status() const { return status_; }
   const ReplicaConfig& config() const { return config_; }
   fabric::EndpointId endpoint() const { return unicast_; }
+  /// Of the multicast group, where there is one.
+  fabric::EndpointId groupEndpoint() const { return multicast_; }
   fabric::Fabric& fabric() { return *fabric_; }
 
  private:

@@ -159,10 +159,7 @@ DropReason Channels::State::checkHeader(const FrameHeader& header, Sender& kind)
       break;
     case Role::Replica:
       if (kind == Sender::ReplicaToClient || kind == Sender::ReplicaToOperator) return DropReason::WrongRole;
-      // A NEW-EPOCH comes from another configuration, where another machine may have this index.
-      if (kind == Sender::Replica && header.sender == config.self && header.type != static_cast<uint8_t>(MessageType::NewEpoch) &&
-          header.type != (static_cast<uint8_t>(MessageType::NewEpoch) | kFragmentBit))
-        return DropReason::WrongRole;
+      if (kind == Sender::Replica && header.sender == config.self && !crossesEpochs(header.type)) return DropReason::WrongRole;
       break;
   }
   return isReplica(kind) && header.sender >= kMaxReplicas ? DropReason::WrongRole : DropReason::None;

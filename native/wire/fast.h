@@ -29,14 +29,7 @@ inline bool parseFastPrepare(Bytes body, uint32_t maxOperationBytes, FastPrepare
   out.hash = p + 24;
   out.count = load<uint32_t>(p + 40);
   out.records = body.subspan(kFastPrepareBytes);
-  if (out.first == 0 || load<uint32_t>(p + 44)) return false;
-  Bytes rest = out.records;
-  Record record;
-  for (uint32_t i = 0; i < out.count; i++) {
-    if (!parseRecord(rest, maxOperationBytes, record)) return false;
-    rest = rest.subspan(record.all.size());
-  }
-  return rest.empty();
+  return out.first != 0 && load<uint32_t>(p + 44) == 0 && wholeRecords(out.records, out.count, maxOperationBytes);
 }
 
 inline void writeFastPrepareHeader(uint8_t* p, uint64_t view, uint64_t committed, uint64_t first, const uint8_t* hash, uint32_t count) {

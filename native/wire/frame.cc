@@ -35,7 +35,7 @@ constexpr std::array<TypeInfo, 128> makeTypes() {
   for (MessageType type : {Sync, SyncReply, Commit, StartReconciliation, Reconcile, StartView, StartViewRequest, InView,
                            Fetch, FetchReply, Fault, Prepare, PrepareOk, Forward, FastPrepare, FastVote, Heartbeat, FetchSnapshot, SnapshotChunk})
     set(type, Sender::Replica, false);
-  for (MessageType type : {Recovering, RecoveryQuery, RecoveryAnswer, NewEpoch}) set(type, Sender::Replica, true);
+  for (MessageType type : {Recovering, RecoveryQuery, RecoveryAnswer, NewEpoch, FetchEpochState, EpochState}) set(type, Sender::Replica, true);
   set(BootstrapPrepare, Sender::Operator, true);
   set(BootstrapCommit, Sender::Operator, true);
   set(Blank, Sender::ReplicaToOperator, true);
@@ -57,6 +57,11 @@ bool senderOf(uint8_t type, Sender& out) {
   if (!info.known || type == (static_cast<uint8_t>(MessageType::Reject) | kFragmentBit)) return false;
   out = info.sender;
   return true;
+}
+
+bool crossesEpochs(uint8_t type) {
+  const auto whole = static_cast<MessageType>(type & ~kFragmentBit);
+  return whole == MessageType::NewEpoch || whole == MessageType::FetchEpochState || whole == MessageType::EpochState;
 }
 
 bool isOutsideLife(uint8_t type) { return typeInfo(type).outsideLife; }

@@ -53,5 +53,7 @@ enum class Sender : uint8_t { Client, Replica, ReplicaToClient, Operator, Replic
 bool senderOf(uint8_t type, Sender& out);
 /// HELLO, WELCOME, status, RECOVERING and bootstrap frames travel outside a life (sealed under the zero life id).
 bool isOutsideLife(uint8_t type);
+/// Whether it comes from another configuration, where another machine may have the receiver's index.
+bool crossesEpochs(uint8_t type);
 
 }  // namespace squall::wire

@@ -30,14 +30,7 @@ inline bool parsePrepare(Bytes body, uint32_t maxOperationBytes, Prepare& out) {
   out.first = load<uint64_t>(p + 16);
   out.count = load<uint32_t>(p + 24);
   out.records = body.subspan(kPrepareBytes);
-  if (out.first == 0 || load<uint32_t>(p + 28)) return false;
-  Bytes rest = out.records;
-  Record record;
-  for (uint32_t i = 0; i < out.count; i++) {
-    if (!parseRecord(rest, maxOperationBytes, record)) return false;
-    rest = rest.subspan(record.all.size());
-  }
-  return rest.empty();
+  return out.first != 0 && load<uint32_t>(p + 28) == 0 && wholeRecords(out.records, out.count, maxOperationBytes);
 }
 
 inline void writePrepareHeader(uint8_t* p, uint64_t view, uint64_t committed, uint64_t first, uint32_t count) {

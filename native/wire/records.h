@@ -40,6 +40,16 @@ inline bool parseRecord(Bytes in, uint32_t maxOperationBytes, Record& out) {
   return true;
 }
 
+/// Whether `in` is `count` records and nothing else.
+inline bool wholeRecords(Bytes in, uint32_t count, uint32_t maxOperationBytes) {
+  Record record;
+  for (uint32_t i = 0; i < count; i++) {
+    if (!parseRecord(in, maxOperationBytes, record)) return false;
+    in = in.subspan(record.all.size());
+  }
+  return in.empty();
+}
+
 inline void writeRecordHeader(uint8_t* p, uint64_t session, uint64_t request, uint64_t lowMark, uint64_t clockUs, uint8_t flags,
                               uint32_t length) {
   store<uint64_t>(p, session);

@@ -36,7 +36,7 @@ enum class MessageType : uint8_t {
   Sync = 32, SyncReply = 33, Commit = 34, StartReconciliation = 35, Reconcile = 36, StartView = 37,
   StartViewRequest = 38, InView = 39, Fetch = 40, FetchReply = 41, Fault = 42, Recovering = 43,
   Prepare = 44, PrepareOk = 45, Forward = 46, Heartbeat = 47, RecoveryQuery = 52, RecoveryAnswer = 53, FetchSnapshot = 54, SnapshotChunk = 55,
-  NewEpoch = 56, FastPrepare = 59, FastVote = 60,
+  NewEpoch = 56, FastPrepare = 59, FastVote = 60, FetchEpochState = 61, EpochState = 62,
   // operator (holds the cluster secret) to replica and back
   BootstrapPrepare = 48, BootstrapCommit = 49, Blank = 50, Bootstrapped = 51, Reconfigure = 57, ReconfigureAnswer = 58,
   NewLife = 63,

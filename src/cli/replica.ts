@@ -2,6 +2,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Option } from "commander";
 import { createMetricsServer, createReplica, type MetricsServer, prometheusRegistry, type Replica } from "../index.js";
+import { type WaitStrategy, waitStrategies } from "../wait.js";
 import { clusterOption, hostPort, type Register, wholeNumber } from "./arguments.js";
 import { untilStopped } from "./output.js";
 
@@ -11,6 +12,7 @@ interface Options {
   join?: { ip: string; port: number };
   machine: string;
   thread: "main" | "worker";
+  wait: WaitStrategy;
   data?: string;
   repair: boolean;
   debugOperations: boolean;
@@ -27,6 +29,7 @@ export const registerReplica: Register = (program) => {
     .option("--join <address>", "instead: a blank replica at host:port, for `squall members` to make it a member", hostPort)
     .requiredOption("--machine <module>", "JavaScript module whose default export is the machine")
     .addOption(new Option("--thread <thread>", "where machine and protocol run").choices(["main", "worker"]).default("worker"))
+    .addOption(new Option("--wait <how>", "how the loop waits for datagrams").choices(waitStrategies).default("block"))
     .option("--data <directory>", "where state, log and snapshots go: needed by durability async and sync")
     .option("--repair", "empty a damaged data directory and recover from the other replicas", false)
     .option("--debug-operations", "overwrite each operation after its upcall, so that a machine that keeps it is noticed", false)
@@ -39,6 +42,7 @@ export const registerReplica: Register = (program) => {
         ...(options.id === undefined ? {} : { id: options.id }),
         ...(options.join === undefined ? {} : { join: options.join }),
         debug: options.debugOperations,
+        wait: options.wait,
         ...(options.data === undefined ? {} : { dataDirectory: options.data }),
         ...(options.repair ? { repair: true } : {}),
         ...(options.thread === "worker" ? { machine: module } : { thread: "main", machine: (await import(module.href)).default }),

@@ -20,6 +20,7 @@ export interface ClusterFile {
   secretFile?: string;
   security?: "sealed" | "unsealed-for-benchmarks";
   datagramBytes?: "auto" | number;
+  packing?: boolean;
   protocol?: ClusterProtocol;
   mode?: ClusterMode;
   durability?: Durability;
@@ -37,6 +38,7 @@ export interface CheckedClusterFile extends ClusterFile {
   network: NonNullable<ClusterFile["network"]> & { design: "unicast" | "multicast" | "serialized" };
   security: "sealed" | "unsealed-for-benchmarks";
   datagramBytes: "auto" | number;
+  packing: boolean;
   protocol: ClusterProtocol;
   mode: ClusterMode;
   durability: Durability;

@@ -2,7 +2,7 @@
  * Checkpoints of this replica: their digests compared with those of the others, the newest handed out in chunks, the log below the last
  * but one forgotten once nobody who catches up needs it.
  */
-import { MessageType, ReplicaStatus } from "../data/binding.js";
+import { ReplicaStatus } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
 import type { HeartbeatMessage } from "./heartbeat-message.js";
 import { HashBytes } from "./messages.js";
@@ -80,23 +80,29 @@ export class Checkpoints {
     if (message.checkpoint > 0) this.note(from, { seqno: message.checkpoint, digest: message.digest });
   }
 
-  onFetchSnapshot(nowUs: number, from: number, message: FetchSnapshotMessage): void {
+  /** The body of the SNAPSHOT-CHUNK that answers `from`, a member; undefined: it asks for what lies behind the end. */
+  chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined {
     const asked = message.seqno !== 0 && message.seqno === this.previous?.seqno ? this.previous : this.newestTaken;
     const { view } = this.context.data;
-    if (!asked) {
-      this.context.send(from, MessageType.SnapshotChunk, encodeSnapshotChunk({ ...nothing, view }));
-      return;
-    }
+    if (!asked) return encodeSnapshotChunk({ ...nothing, view });
     this.lease(nowUs, from, asked.seqno);
     // Of another snapshot than the one that was asked for the start is sent: it tells what there is.
     const offset = message.seqno === 0 || message.seqno === asked.seqno ? message.offset : 0;
     const { seqno, position, digest, machine, sessions } = asked;
     const total = machine.length + sessions.length;
-    if (offset > total) return;
+    if (offset > total) return undefined;
     const length = Math.min(message.length, this.context.messageBytes, total - offset);
     const bytes = slice(machine, sessions, offset, length);
-    const chunk = { view, seqno, position, digest, machineBytes: machine.length, sessionBytes: sessions.length, offset, bytes };
-    this.context.send(from, MessageType.SnapshotChunk, encodeSnapshotChunk(chunk));
+    return encodeSnapshotChunk({
+      view,
+      seqno,
+      position,
+      digest,
+      machineBytes: machine.length,
+      sessionBytes: sessions.length,
+      offset,
+      bytes,
+    });
   }
 
   /** `from` is catching up and needs the entries above `seqno`. */

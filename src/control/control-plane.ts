@@ -18,6 +18,7 @@ import { Reconciliation } from "./reconcile.js";
 import { Recovery, type RecoveryState } from "./recovery.js";
 import type { Snapshot } from "./snapshot.js";
 import { SnapshotFetch } from "./snapshot-fetch.js";
+import type { FetchSnapshotMessage } from "./snapshot-messages.js";
 import { Sync } from "./sync.js";
 import { type ViewStart, ViewStarts } from "./view-start.js";
 import { Views } from "./views.js";
@@ -202,6 +203,11 @@ export class ControlPlane {
     return this.context.vector;
   }
 
+  /** What answers a FETCH-SNAPSHOT of member `from`, which is not in this epoch yet; undefined: nothing. */
+  chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined {
+    return this.runs && from < this.context.n ? this.checkpoints.chunkFor(nowUs, from, message) : undefined;
+  }
+
   /** More of the log is on disk. */
   onDurable(nowUs: number): void {
     if (this.runs) this.enter(nowUs, () => this.sync.onDurable(nowUs));
@@ -238,6 +244,7 @@ export class ControlPlane {
 
   private onTimers(nowUs: number): void {
     this.heartbeats.onTimer(nowUs);
+    if (this.data.status === ReplicaStatus.Normal) this.policy.observe(nowUs, this.data.logEnd);
     this.views.onTimer(nowUs);
     this.leaderView.onTimer(nowUs);
     this.sync.onTimer(nowUs);
@@ -291,7 +298,7 @@ export class ControlPlane {
     this.started = true;
     this.heartbeats.start(nowUs);
     this.views.installed(nowUs);
-    this.policy.entered(nowUs, this.data.mode as Mode);
+    this.policy.entered(nowUs, this.data.mode as Mode, this.data.logEnd);
     this.leaderView.reset(nowUs);
   }
 
@@ -340,7 +347,7 @@ export class ControlPlane {
     this.snapshots.stop();
     this.checkpoints.settle(nowUs);
     this.views.installed(nowUs);
-    this.policy.entered(nowUs, start.mode as Mode);
+    this.policy.entered(nowUs, start.mode as Mode, this.data.logEnd);
     this.starts.installed(nowUs, start);
     this.sync.reset(nowUs);
     this.leaderView.reset(nowUs);

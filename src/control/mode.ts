@@ -4,12 +4,9 @@
  */
 import type { ModeChoice } from "../config/protocols.js";
 import { Mode } from "../data/binding.js";
+import { type CostTuning, ReconciliationCost } from "./reconciliation-cost.js";
 
-export interface ModeTuning {
-  /** What happened within this time counts. */
-  windowUs: number;
-  /** A reconciliation costs more than the time in which the log stands still: operations executed twice, requests sent again. */
-  overheadUs: number;
+export interface ModeTuning extends CostTuning {
   /** A SPECULATIVE view is too costly once this share of the window is lost to reconciliations ... */
   lostFraction: number;
   /** ... of which there were at least so many: one crash or one pause is no divergence. */
@@ -23,14 +20,16 @@ export interface ModeTuning {
 }
 
 /**
- * Both modes reach about the same throughput on a network that keeps its order, so a loss of a tenth is where LEADER begins to pay. At
- * 8 ms for a reconciliation that is a dozen of them per second.
+ * Both modes reach about the same throughput on a network that keeps its order, and LEADER answers in half as much time again: that is what
+ * one operation in twenty costs on average that waits for a reconciliation. So LEADER begins to pay at a loss of a twentieth. At 15 ms for a
+ * reconciliation that is three or four of them per second.
  */
 export const defaultModeTuning: ModeTuning = {
-  windowUs: 1_000_000,
+  windowUs: 2_000_000,
   overheadUs: 3_000,
-  lostFraction: 0.1,
-  fewestReconciliations: 4,
+  settleUs: 50_000,
+  lostFraction: 0.05,
+  fewestReconciliations: 6,
   returnShare: 0.25,
   firstBackoffUs: 500_000,
   longestBackoffUs: 60_000_000,
@@ -43,11 +42,6 @@ export interface OrderCounters {
   inverted: number;
 }
 
-interface Reconciled {
-  atUs: number;
-  costUs: number;
-}
-
 interface Sample {
   lastedUs: number;
   compared: number;
@@ -56,19 +50,12 @@ interface Sample {
 
 const fixedModes = { speculative: Mode.Speculative, leader: Mode.Leader, fast: Mode.Fast } as const;
 
-// Until one was measured.
-const AssumedReconciliationUs = 5_000;
-const MaxRemembered = 256;
-
 export class ModePolicy {
   private readonly configured: ModeChoice;
   private readonly superquorum: number;
   private readonly tuning: ModeTuning;
   private mode: Mode | undefined;
-  private leftUs: number | undefined;
-  /** Reconciliations that ended a SPECULATIVE view, oldest first. */
-  private reconciled: Reconciled[] = [];
-  private meanCostUs: number;
+  private readonly cost: ReconciliationCost;
   /** When the group last went back to SPECULATIVE; before that it never was in LEADER. */
   private returnedUs = Number.NEGATIVE_INFINITY;
   private backoffUs: number;
@@ -84,31 +71,35 @@ export class ModePolicy {
     this.superquorum = superquorum;
     this.tuning = { ...defaultModeTuning, ...tuning };
     this.backoffUs = this.tuning.firstBackoffUs;
-    this.meanCostUs = AssumedReconciliationUs + this.tuning.overheadUs;
+    this.cost = new ReconciliationCost(this.tuning);
   }
 
   get adaptive(): boolean {
     return this.configured === "adaptive";
   }
 
-  /** A view is left for a reconciliation. */
-  left(nowUs: number): void {
-    this.leftUs ??= nowUs;
+  /** A view is left for a reconciliation; its log ends at `entries`. */
+  left(nowUs: number, entries: number): void {
+    if (this.mode === Mode.Speculative) this.cost.leave(nowUs, entries);
   }
 
   /** A view of this mode began here. */
-  entered(nowUs: number, mode: Mode): void {
+  entered(nowUs: number, mode: Mode, entries: number): void {
     const from = this.mode;
-    if (from === Mode.Speculative && this.leftUs !== undefined) this.remember(nowUs, nowUs - this.leftUs);
-    this.leftUs = undefined;
     this.mode = mode;
+    if (mode === Mode.Speculative) this.cost.enter(nowUs, entries);
     if (mode === from) return;
     if (mode === Mode.Leader) this.enteredLeader(nowUs, from !== undefined);
     else if (from === Mode.Leader) this.returnedUs = nowUs;
-    this.reconciled = [];
+    if (mode !== Mode.Speculative) this.cost.forget();
     this.samples = [];
     this.counters = [];
     this.sampledUs = nowUs;
+  }
+
+  /** Called now and then in a view; its log ends at `entries`. */
+  observe(nowUs: number, entries: number): void {
+    if (this.mode === Mode.Speculative) this.cost.observe(nowUs, entries);
   }
 
   /**
@@ -132,7 +123,7 @@ export class ModePolicy {
     const lastedUs = this.samples.reduce((sum, sample) => sum + sample.lastedUs, 0);
     if (lastedUs < 0.9 * this.tuning.windowUs) return false;
     const inversions = this.samples.reduce((sum, sample) => sum + sample.inversions, 0);
-    return (inversions * this.meanCostUs) / lastedUs <= this.tuning.lostFraction * this.tuning.returnShare;
+    return (inversions * this.cost.meanCostUs) / lastedUs <= this.tuning.lostFraction * this.tuning.returnShare;
   }
 
   private enteredLeader(nowUs: number, known: boolean): void {
@@ -145,27 +136,9 @@ export class ModePolicy {
     this.earliestReturnUs = nowUs + this.backoffUs;
   }
 
-  private remember(nowUs: number, frozenUs: number): void {
-    const costUs = frozenUs + this.tuning.overheadUs;
-    this.meanCostUs += (costUs - this.meanCostUs) / 8;
-    this.reconciled.push({ atUs: nowUs, costUs });
-    if (this.reconciled.length > MaxRemembered) this.reconciled.shift();
-  }
-
-  /** The one that is under way counts too. */
   private tooCostly(nowUs: number): boolean {
-    const { windowUs, overheadUs, lostFraction, fewestReconciliations } = this.tuning;
-    let count = 0;
-    let costUs = 0;
-    for (const past of this.reconciled) {
-      if (past.atUs < nowUs - windowUs) continue;
-      count++;
-      costUs += past.costUs;
-    }
-    if (this.leftUs !== undefined && this.mode === Mode.Speculative) {
-      count++;
-      costUs += nowUs - this.leftUs + overheadUs;
-    }
+    const { windowUs, lostFraction, fewestReconciliations } = this.tuning;
+    const { count, costUs } = this.cost.losses(nowUs);
     return count >= fewestReconciliations && costUs > lostFraction * windowUs;
   }
 

@@ -294,7 +294,8 @@ export class Receiver {
       this.parts.reconciliation.onFetched(from);
       this.parts.views.prolong(nowUs);
     }
-    this.parts.checkpoints.onFetchSnapshot(nowUs, from, message);
+    const chunk = this.parts.checkpoints.chunkFor(nowUs, from, message);
+    if (chunk) this.context.send(from, MessageType.SnapshotChunk, chunk);
     return true;
   }
 

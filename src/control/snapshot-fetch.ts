@@ -58,6 +58,10 @@ export class SnapshotFetch {
     return this.task !== undefined;
   }
 
+  get verifying(): boolean {
+    return this.checking !== undefined;
+  }
+
   /** Share of the content that is here, 0 to 1. */
   get progress(): number {
     if (this.checking || this.staged) return 1;

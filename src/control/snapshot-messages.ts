@@ -1,4 +1,4 @@
-/** Bodies of FETCH-SNAPSHOT and SNAPSHOT-CHUNK (docs/wire-messages.md). */
+/** Bodies of FETCH-SNAPSHOT and SNAPSHOT-CHUNK, and of what carries them between epochs (docs/wire-messages.md). */
 import { Reader, Writer } from "./codec.js";
 import { HashBytes } from "./messages.js";
 import { PositionBytes } from "./snapshot.js";
@@ -64,4 +64,28 @@ export function decodeSnapshotChunk(body: Uint8Array): SnapshotChunkMessage | un
   const bytes = r.bytes(r.u32());
   if (machineBytes + sessionBytes > Number.MAX_SAFE_INTEGER || offset + bytes.length > machineBytes + sessionBytes) r.ok = false;
   return r.finish({ view, seqno, position, digest, machineBytes, sessionBytes, offset, bytes });
+}
+
+/** FETCH-EPOCH-STATE and EPOCH-STATE: a FETCH-SNAPSHOT or SNAPSHOT-CHUNK between a member of an epoch and one that is not in it yet. */
+export interface EpochEnvelope {
+  /** The life in hexadecimal. */
+  life: string;
+  epoch: number;
+  /** The sender's index in that epoch. */
+  replica: number;
+}
+
+const LifeIdBytes = 16;
+const EnvelopeBytes = LifeIdBytes + 12;
+
+export function encodeEpochEnvelope({ life, epoch, replica }: EpochEnvelope, body: Uint8Array): Uint8Array {
+  return new Writer(EnvelopeBytes + body.length).bytes(Buffer.from(life, "hex")).u64(epoch).u32(replica).bytes(body).done();
+}
+
+export function decodeEpochEnvelope(bytes: Uint8Array): (EpochEnvelope & { body: Uint8Array }) | undefined {
+  const r = new Reader(bytes);
+  const life = Buffer.from(r.bytes(LifeIdBytes)).toString("hex");
+  return r.ok && bytes.length >= EnvelopeBytes
+    ? { life, epoch: r.u64(), replica: r.u32(), body: bytes.subarray(EnvelopeBytes) }
+    : undefined;
 }

@@ -13,7 +13,7 @@ const BusyEntries = 256;
 const CalmEntries = 64;
 const LongestProbeUs = 1_000_000;
 // So long after a view began the shortest period is longer by this factor.
-const CalmAfterUs = 1_000_000;
+const CalmAfterUs = 100_000;
 const CalmFactor = 5;
 
 export class SyncLeader {
@@ -149,7 +149,8 @@ export class SyncLeader {
 
   /**
    * A short period keeps the speculative suffix short, since its length is what a reconciliation costs; it costs the leader a tenth of
-   * its time. So it goes down all the way only while reconciliations happen.
+   * its time. So it goes down all the way only while reconciliations follow each other closely: a suffix of a few thousand entries takes
+   * as long as ten SYNCs.
    */
   private shortestUs(nowUs: number): number {
     const { syncMinUs, syncMaxUs } = this.context;

@@ -93,7 +93,7 @@ export class Views {
     this.lastReason = reason;
     const { data } = this.context;
     const { policy, installer, announcer, inView, reconciliation, snapshots } = this.parts;
-    policy.left(nowUs);
+    policy.left(nowUs, data.logEnd);
     data.freeze(view);
     installer.cancel();
     snapshots.stop();

@@ -5,6 +5,7 @@
  *  - one upcall per batch; rows of u32/f64 describe what lies in the arena.
  */
 
+import type { WaitStrategy } from "../wait.js";
 import type { ClientEngineOptions, ClientUpcalls, NativeClientEngine } from "./client-binding.js";
 import type { NativeCaptureFabric, NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
@@ -118,6 +119,8 @@ export const MessageType = {
   NewEpoch: 56,
   FastPrepare: 59,
   FastVote: 60,
+  FetchEpochState: 61,
+  EpochState: 62,
   Reconfigure: 57,
   ReconfigureAnswer: 58,
   NewLife: 63,
@@ -178,6 +181,8 @@ export interface ReplicaEngineOptions {
   secret: Uint8Array; // 32 bytes
   sealed: boolean;
   datagramBytes: number;
+  /** Default true. Without it acknowledgements and votes are one each. Of the fabric too: all its engines send unpacked once one wants it. */
+  packing?: boolean;
   maxOperationBytes: number;
   window: number; // 1..1024, of each session
   maxSessions: number;
@@ -198,6 +203,8 @@ export interface ReplicaEngineOptions {
   rows: Uint32Array; // ReplicaRow, capacity rows.length / ReplicaRow.Stride
   arena: Uint8Array; // operations of one upcall, then results
   results: Uint8Array;
+  /** Not under the loop; default "block". The most eager of a thread's engines decides. */
+  wait?: WaitStrategy;
   guardsOff?: number; // test builds only
 }
 
@@ -416,6 +423,7 @@ export interface NativeBinding {
     targets: NativeAddress[];
     multicastInterface?: string;
     datagramBytes: number;
+    packing?: boolean;
   }) => NativeRelay;
   sha256(...parts: Uint8Array[]): Uint8Array;
   summaryHash(previous: Uint8Array, record: Uint8Array): Uint8Array;

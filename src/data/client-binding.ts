@@ -1,4 +1,5 @@
 /** A client's engine of the native addon as TypeScript sees it (see binding.ts). */
+import type { WaitStrategy } from "../wait.js";
 import type { NativeAddress } from "./binding.js";
 import type { NativeLoopHub, NativeUdpFabric } from "./fabric-binding.js";
 
@@ -16,6 +17,8 @@ export interface ClientEngineOptions {
   multicastInterface?: string;
   sealed: boolean;
   datagramBytes: number;
+  /** As of a replica. */
+  packing?: boolean;
   maxOperationBytes: number;
   window: number;
   ordered: boolean;
@@ -32,6 +35,8 @@ export interface ClientEngineOptions {
   completionRows: Uint32Array;
   results: Uint8Array;
   status: Float64Array; // ClientWord
+  /** As ReplicaEngineOptions.wait. */
+  wait?: WaitStrategy;
   guardsOff?: number;
 }
 export const RequestFlag = { Query: 4 } as const;

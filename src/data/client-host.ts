@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { protocolRules } from "../config/protocols.js";
 import type { Cluster } from "../config-types.js";
 import { SquallError } from "../errors.js";
+import type { WaitStrategy } from "../wait.js";
 import {
   ClientRow,
   ClientState,
@@ -53,6 +54,8 @@ export interface ClientHostOptions {
   arenaBytes?: number;
   minRetryMs?: number;
   maxRetryMs?: number;
+  /** Over sockets only; default "block". */
+  wait?: WaitStrategy;
   guardsOff?: number;
   /** ClientState changes. */
   onState?: (state: number) => void;
@@ -127,6 +130,7 @@ export class ClientHost {
           ...(endpoints.interface === undefined ? {} : { multicastInterface: endpoints.interface }),
           sealed: cluster.sealed,
           datagramBytes: cluster.datagramBytes,
+          packing: cluster.packing,
           maxOperationBytes: limits.operationBytes,
           window: this.window,
           ordered: options.ordered === true,
@@ -139,6 +143,7 @@ export class ClientHost {
           completionRows: this.#completionRows,
           results: this.#results.region,
           status: this.words,
+          ...(options.wait === undefined ? {} : { wait: options.wait }),
           ...(options.guardsOff === undefined ? {} : { guardsOff: options.guardsOff }),
         },
         this.#upcalls.upcalls,

@@ -2,6 +2,7 @@
  * One replica's way from configuration to configuration: a request is kept until a view closes with it, and then the epoch changes here.
  * Who is behind, or joins, takes over the state at the former epoch's end; who is no member stays until the others have it.
  */
+import type { ControlPlaneConfig } from "../control/context.js";
 import { decodeHeartbeat, HeartbeatFlag } from "../control/heartbeat-message.js";
 import {
   type Configuration,
@@ -18,8 +19,11 @@ import {
 } from "../control/membership.js";
 import { decodeNewLife } from "../control/new-life.js";
 import { tolerated } from "../control/quorums.js";
+import type { Snapshot } from "../control/snapshot.js";
+import { decodeEpochEnvelope, decodeFetchSnapshot, encodeEpochEnvelope, type FetchSnapshotMessage } from "../control/snapshot-messages.js";
 import { Guard, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
 import type { StoredEpoch } from "./durability/stored-state.js";
+import { Following } from "./following.js";
 import { hex } from "./hashing.js";
 import type { ReplicaDataPlane } from "./replica-data-plane.js";
 
@@ -54,6 +58,12 @@ export interface EpochsHost {
   entered(configuration: Configuration, replica: number, joins: boolean): void;
   /** Starts to fetch the state at `seqno` or later from the others (0: none is needed); takenOver() follows. */
   takeOver(seqno: number): void;
+  /** The same with a state that is here: what it holds was committed in `view` or before. */
+  takeOverFrom(nowUs: number, snapshot: Snapshot, view: number): void;
+  /** Of the control plane of replica `replica` in that configuration. */
+  controlConfig(configuration: Configuration, replica: number): ControlPlaneConfig;
+  /** The body of a SNAPSHOT-CHUNK for member `from` of the present epoch; undefined: there is none. */
+  chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined;
   /** Others that this replica hears in its view of the present epoch. */
   silent(): readonly number[];
   retired(): void;
@@ -96,8 +106,7 @@ export class Epochs {
   #closing: { configuration: Configuration; seqno: number } | undefined;
   /** Waiting for the state that this epoch began with. */
   #joining = false;
-  /** Others of this epoch that have gone on to the next. */
-  readonly #moved = new Set<number>();
+  readonly #following: Following;
   /** When each member was last heard in this epoch; members known to have the state. */
   #heardUs: number[];
   #holders = 0;
@@ -112,6 +121,15 @@ export class Epochs {
     this.#id = options.id;
     this.#replicas = options.replicas;
     this.#heardUs = options.replicas.map(() => 0);
+    const { engine, data, host } = options;
+    this.#following = new Following({
+      engine,
+      data,
+      config: (configuration, replica) => host.controlConfig(configuration, replica),
+      arrived: (nowUs, message, snapshot, view) => {
+        if (this.#enter(nowUs, message, message.to, true)) host.takeOverFrom(nowUs, snapshot, view);
+      },
+    });
   }
 
   get epoch(): number {
@@ -260,10 +278,33 @@ export class Epochs {
       this.#finish(nowUs, this.#options.engine.lifeId() as Uint8Array, closing.configuration, closing.seqno);
     if (nowUs >= this.#tellUs) this.#tell(nowUs);
     if (nowUs >= this.#askUs) this.#ask(nowUs);
+    this.#following.onTimer(nowUs);
   }
 
   get deadlineUs(): number {
-    return Math.min(this.#tellUs, this.#askUs);
+    return Math.min(this.#tellUs, this.#askUs, this.#following.deadlineUs);
+  }
+
+  /** A snapshot was verified, here or for another. */
+  onVerified(nowUs: number, snapshot: Snapshot, valid: boolean): void {
+    this.#following.onVerified(nowUs, snapshot, valid);
+  }
+
+  /** FETCH-EPOCH-STATE from a member that is not in this epoch yet, EPOCH-STATE to one. False: malformed. */
+  onStateFrame(nowUs: number, type: number, body: Uint8Array): boolean {
+    if (type === MessageType.EpochState) return this.#following.onEpochState(nowUs, body);
+    const envelope = decodeEpochEnvelope(body);
+    const message = envelope && decodeFetchSnapshot(envelope.body);
+    if (!envelope || !message) return false;
+    const { engine, host } = this.#options;
+    const life = engine.lifeId();
+    const address = this.#replicas[envelope.replica];
+    if (!life || envelope.life !== hex(life) || envelope.epoch !== this.#epoch || !address || this.#joining) return true;
+    const chunk = host.chunkFor(nowUs, envelope.replica, message);
+    if (!chunk) return true;
+    const { life: same, epoch } = envelope;
+    engine.sendToAddress({ to: address }, MessageType.EpochState, encodeEpochEnvelope({ life: same, epoch, replica: this.#id }, chunk));
+    return true;
   }
 
   /** NEW-EPOCH from `from`, an index in the epoch that it tells of. False: malformed. */
@@ -298,10 +339,13 @@ export class Epochs {
     if (bits(holders) > tolerated(n) || !this.#guard(Guard.OldMembersServe)) this.#options.host.retired();
   }
 
-  /** Others have gone on. With the end of the epoch in the own log it is committed; else the others of this epoch may help, if there are enough. */
+  /**
+   * Others have gone on. With the end of the epoch in the own log it is committed. Else this replica goes once it has the state, or once so
+   * many have it that nobody can need this one where it is.
+   */
   #follow(nowUs: number, from: number, message: NewEpochMessage): void {
-    const { data, engine, host } = this.#options;
-    const { configuration, seqno, hash, to } = message;
+    const { data, engine } = this.#options;
+    const { configuration, seqno, hash, to, holders } = message;
     const next = configuration.epoch === this.#epoch + 1;
     if (next && !this.#joining && data.logEnd === seqno && seqno >= data.logBase && hex(engine.hashAt(seqno)) === hash) {
       data.commitTo(seqno);
@@ -309,14 +353,9 @@ export class Epochs {
       this.step(nowUs);
       return;
     }
-    if (next && !this.#joining) {
-      const before = configuration.members[from]?.from;
-      if (before !== undefined) this.#moved.add(before);
-      const silent = new Set(host.silent());
-      const left = this.#replicas.filter((_, other) => other !== this.#id && !this.#moved.has(other) && !silent.has(other));
-      if (left.length >= Math.max(1, tolerated(this.#replicas.length))) return;
-    }
-    this.#join(nowUs, message, to);
+    const enough = bits(holders) > tolerated(configuration.members.length);
+    if (enough || !this.#guard(Guard.JoinWithState)) this.#join(nowUs, message, to);
+    else this.#following.begin(nowUs, from, message);
   }
 
   #join(nowUs: number, message: NewEpochMessage, replica: number): void {
@@ -384,7 +423,7 @@ export class Epochs {
     this.#end = end;
     this.#pending = undefined;
     this.#closing = undefined;
-    this.#moved.clear();
+    this.#following.stop();
     this.#heardUs = members.map(() => Number.NEGATIVE_INFINITY);
     this.#holders = 1 << replica;
     this.#farewellUs = Never;

@@ -2,6 +2,7 @@
 import type { Cluster, Durability } from "../config-types.js";
 import type { Machine } from "../machine.js";
 import type { ReplicaReport } from "../status.js";
+import type { WaitStrategy } from "../wait.js";
 import { DurabilityLevel, type NativeBinding, StatusWord } from "./binding.js";
 import { openDataDirectory, type StoredReplica } from "./durability/stored-replica.js";
 import type { ReplicaEvent } from "./events.js";
@@ -23,6 +24,7 @@ export interface LocalReplicaOptions {
   id: number;
   machine: Machine;
   debug: boolean;
+  wait: WaitStrategy;
   words: Float64Array;
   /** undefined: durability is "memory". */
   directory: DataDirectory | undefined;
@@ -59,6 +61,7 @@ export async function openLocalReplica(options: LocalReplicaOptions): Promise<Lo
       id: options.id,
       machine: options.machine,
       debug: options.debug,
+      wait: options.wait,
       words: options.words,
       ...(stored === undefined ? {} : { stored }),
       onEvent: (event) => {

@@ -1,6 +1,7 @@
 /** What a replica host is made of. */
 import type { Cluster } from "../config-types.js";
 import type { Machine } from "../machine.js";
+import type { WaitStrategy } from "../wait.js";
 import type { NativeBinding, NativeLoopHub, NativeUdpFabric } from "./binding.js";
 import type { StoredReplica } from "./durability/stored-replica.js";
 import type { Endpoints } from "./endpoints.js";
@@ -19,6 +20,8 @@ export interface ReplicaHostOptions {
   /** Test builds only. */
   guardsOff?: number;
   debug?: boolean;
+  /** Over sockets only; default "block". */
+  wait?: WaitStrategy;
   /** StatusWord.Count words over a SharedArrayBuffer; made here unless given. */
   words?: Float64Array;
   /** 16 bytes, fresh for each start of the process. */

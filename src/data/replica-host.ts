@@ -17,9 +17,9 @@ import type { StoredReplica } from "./durability/stored-replica.js";
 import { endpointsOf } from "./endpoints.js";
 import { Epochs } from "./epochs.js";
 import type { ReplicaEvent } from "./events.js";
-import { FaultAgreement } from "./fault-agreement.js";
 import { combineDigests, hex } from "./hashing.js";
-import { failureDigest, type MachineFailure, MachineHost } from "./machine-host.js";
+import { MachineFaults } from "./machine-faults.js";
+import { MachineHost } from "./machine-host.js";
 import { ReplicaDataPlane } from "./replica-data-plane.js";
 import { checkpointEvery, openReplicaEngine } from "./replica-engine.js";
 import type { ReplicaHostOptions } from "./replica-host-options.js";
@@ -51,7 +51,7 @@ export class ReplicaHost {
   readonly #guardsOff: number;
   readonly epochs: Epochs;
   readonly #persistence: Persistence | undefined;
-  #faults: FaultAgreement;
+  readonly #faults: MachineFaults;
   /** While this replica joins an epoch. */
   #takeOver: TakeOver | undefined;
   /** The last checkpoint: a control plane of a new epoch begins with it. */
@@ -71,7 +71,6 @@ export class ReplicaHost {
   #armedUs = Number.POSITIVE_INFINITY;
   #progressSeqno = 0;
   #broken: string | undefined;
-  #halted = false;
   #closed = false;
   #storageLost = false;
 
@@ -101,7 +100,10 @@ export class ReplicaHost {
       arenaBytes: cluster.limits.operationBytes + (options.batch?.arenaBytes ?? BatchArenaBytes),
       maxResultBytes: cluster.limits.operationBytes,
       debug: options.debug === true,
-      onFailure: (failure) => this.#onMachineFailure(failure),
+      onFailure: (failure) => {
+        this.#faults.onFailure(failure);
+        this.#arm();
+      },
     });
     this.engine = openReplicaEngine(options, cluster.secret, this.words, this.machine, this.#upcalls.upcalls);
     this.data = new ReplicaDataPlane({
@@ -119,7 +121,11 @@ export class ReplicaHost {
         onCheckpointRefused: (seqno, error) => this.#onEvent({ type: "checkpoint-refused", replica: id, seqno, error }),
         onRestored: ({ seqno, machine, sessions }) =>
           this.#onEvent({ type: "restored", replica: id, seqno, bytes: machine.length + sessions.length }),
-        onVerified: (snapshot, valid) => this.#goOn((nowUs) => (this.#takeOver ?? this.control).onVerified(nowUs, snapshot, valid)),
+        onVerified: (snapshot, valid) =>
+          this.#goOn((nowUs) => {
+            this.epochs.onVerified(nowUs, snapshot, valid);
+            (this.#takeOver ?? this.control).onVerified(nowUs, snapshot, valid);
+          }),
         onHashed: (from, message) => this.#goOn((nowUs) => this.control.onHashed(nowUs, from, message)),
         onEvent: (event) => this.#onControlEvent(event),
         onFail: (message) => this.#fail(message),
@@ -148,12 +154,16 @@ export class ReplicaHost {
         reconcile: (nowUs) => this.control.reconfigure(nowUs),
         entered: (configuration, replica, joins) => this.#onEntered(configuration, replica, joins),
         takeOver: (seqno) => this.#startTakeOver(seqno),
+        takeOverFrom: (nowUs, snapshot, view) => this.#takeOverFrom(nowUs, snapshot, view),
+        controlConfig: (configuration, replica) => this.#controlConfig(replica, configuration.members.length, configuration.epoch),
+        chunkFor: (nowUs, from, message) => this.control.chunkFor(nowUs, from, message),
         silent: () => this.control.snapshot.unheard,
         retired: () => this.#retire(),
       },
     });
     this.control = this.#newControl();
-    this.#faults = this.#newFaults();
+    const { engine, data, machine } = this;
+    this.#faults = new MachineFaults({ engine, data, machine, onEvent: this.#onEvent }, id, n);
     this.#persistence = options.stored && this.#newPersistence(options.stored);
     this.#observer = new ReplicaObserver(id, this.words, () => this.control.snapshot, this.#onEvent);
     this.#openedUs = this.engine.nowUs();
@@ -292,6 +302,10 @@ export class ReplicaHost {
       case MessageType.NewEpoch:
         if (!this.epochs.onNewEpoch(nowUs, from, body)) (this.words[BadBodyWord] as number) += 1;
         break;
+      case MessageType.FetchEpochState:
+      case MessageType.EpochState:
+        if (!this.epochs.onStateFrame(nowUs, type, body)) (this.words[BadBodyWord] as number) += 1;
+        break;
       default:
         if (this.#bootstrapping.onFrame(type, from, stream, body)) break;
         this.epochs.onFrame(nowUs, from, type, body);
@@ -335,34 +349,24 @@ export class ReplicaHost {
     this.#arm();
   }
 
-  #controlConfig(): ControlPlaneConfig {
+  #controlConfig(replica = this.id, n = this.epochs.replicas.length, epoch = this.epoch): ControlPlaneConfig {
     return {
-      replica: this.id,
-      n: this.epochs.replicas.length,
+      replica,
+      n,
       timing: this.#cluster.timing,
       mode: protocolRules(this.#cluster).modes,
       bootId: this.#bootId,
-      epoch: this.epoch,
+      epoch,
       newestVersion: newestWireVersion(),
       reconfiguration: (nowUs) => this.epochs.reconfiguration(nowUs),
       guardsOff: this.#guardsOff,
     };
   }
 
-  #newFaults(): FaultAgreement {
-    return new FaultAgreement(this.id, this.epochs.replicas.length, {
-      send: (to, body) => this.engine.send(to, MessageType.Fault, body),
-      executed: () => this.data.executed,
-      // Of what is forgotten nothing can be said.
-      hashAt: (seqno) => (seqno < this.data.logBase ? new Uint8Array(0) : this.engine.hashAt(seqno)),
-      resume: (seqno) => this.#resume(seqno),
-    });
-  }
-
   /** Another epoch, other peers: what knows them begins anew. */
   #onEntered({ epoch, members }: Configuration, replica: number, joins: boolean): void {
     this.control = this.#newControl();
-    this.#faults = this.#newFaults();
+    this.#faults.entered(replica, members.length);
     this.#takeOver = undefined;
     this.#configDigest = configDigest({ ...this.#cluster, replicas: members.map(({ address }) => ({ ip: "", port: portOf(address) })) });
     if (!joins && this.data.status === ReplicaStatus.Normal) {
@@ -383,16 +387,23 @@ export class ReplicaHost {
   }
 
   #startTakeOver(seqno: number): void {
-    const done = (nowUs: number, snapshot: Snapshot | undefined, view: number): void => {
-      this.#takeOver = undefined;
-      this.#checkpoint = snapshot;
-      const inFirstView = this.epochs.takenOver(nowUs, view);
-      this.#beginControl();
-      if (!inFirstView) this.control.leave(nowUs, view);
-    };
-    if (seqno === 0) return done(this.engine.nowUs(), undefined, 0);
-    this.#takeOver = new TakeOver(this.#controlConfig(), this.data, seqno, done);
+    const nowUs = this.engine.nowUs();
+    if (seqno === 0) return this.#tookOver(nowUs, undefined, 0);
+    const done = (doneUs: number, snapshot: Snapshot, view: number) => this.#takeOverFrom(doneUs, snapshot, view);
+    this.#takeOver = new TakeOver({ config: this.#controlConfig(), data: this.data, seqno, done });
     this.#arm();
+  }
+
+  #takeOverFrom(nowUs: number, snapshot: Snapshot, view: number): void {
+    if (this.data.restore(snapshot)) this.#tookOver(nowUs, snapshot, view);
+  }
+
+  #tookOver(nowUs: number, snapshot: Snapshot | undefined, view: number): void {
+    this.#takeOver = undefined;
+    this.#checkpoint = snapshot;
+    const inFirstView = this.epochs.takenOver(nowUs, view);
+    this.#beginControl();
+    if (!inFirstView) this.control.leave(nowUs, view);
   }
 
   #retire(): void {
@@ -401,32 +412,8 @@ export class ReplicaHost {
     this.close();
   }
 
-  #onMachineFailure(failure: MachineFailure): void {
-    this.#setHalted(true);
-    if (failure.upcall === "speculativelyExecute") {
-      this.#faults.begin(this.engine.nowUs(), failure.seqno, this.engine.hashAt(failure.seqno), failureDigest(failure));
-    } else {
-      this.#faults.cancel();
-    }
-    this.#arm();
-    const { seqno, upcall, code, text: message, error } = failure;
-    this.#onEvent({ type: "machine-error", replica: this.id, seqno, upcall, code, message, error });
-  }
-
-  #resume(seqno: number): void {
-    this.machine.resume();
-    if (this.machine.failure !== undefined) return;
-    this.#onEvent({ type: "resumed", replica: this.id, seqno });
-    this.#setHalted(false);
-    this.data.commitExecuted();
-  }
-
   #onInstalled(view: number, rolledBack: number, installed: number): void {
-    // An operation that stopped the machine and was rolled back no longer holds it.
-    if (this.#halted && this.machine.failure === undefined) {
-      this.#faults.cancel();
-      this.#setHalted(false);
-    }
+    this.#faults.installed();
     this.epochs.installed();
     this.#observer.installed(this.engine.nowUs(), view, rolledBack, installed);
   }
@@ -459,13 +446,8 @@ export class ReplicaHost {
   #fail(message: string): void {
     if (this.#broken !== undefined) return;
     this.#broken = message;
-    this.#setHalted(true);
+    this.#faults.setHalted(true);
     this.#onEvent({ type: "invariant-broken", replica: this.id, message });
-  }
-
-  #setHalted(halted: boolean): void {
-    this.#halted = halted;
-    this.engine.setHalted(halted);
   }
 
   #stopped(): boolean {
@@ -483,7 +465,7 @@ export class ReplicaHost {
     }
     // Whole microseconds, rounded up: a timer that came a fraction early would be set again for the same moment, for ever.
     const controlUs = this.#takeOver?.deadlineUs ?? this.control.nextDeadlineUs();
-    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.nextDeadlineUs(), this.epochs.deadlineUs));
+    let dueUs = Math.ceil(Math.min(controlUs, this.#faults.deadlineUs, this.epochs.deadlineUs));
     if (this.data.keeper.pulling) dueUs = Math.min(dueUs, Math.ceil(this.engine.nowUs()) + PullEveryUs);
     // An earlier timer that is on its way will find out.
     if (dueUs >= this.#armedUs) return;

@@ -1,4 +1,4 @@
-/** Fetches the state that a new epoch began with, for a replica that joins it. */
+/** Fetches the state that an epoch began with, for one of its members that does not have it. */
 import { Context, type ControlPlaneConfig } from "../control/context.js";
 import type { Snapshot } from "../control/snapshot.js";
 import { SnapshotFetch } from "../control/snapshot-fetch.js";
@@ -9,36 +9,48 @@ import type { ReplicaDataPlane } from "./replica-data-plane.js";
 /** When all others were asked in vain, they are asked again. */
 const AgainUs = 100_000;
 
+export interface TakeOverOptions {
+  config: ControlPlaneConfig;
+  data: ReplicaDataPlane;
+  /** Of the oldest state that will do. */
+  seqno: number;
+  /** Who is asked first. */
+  first?: number;
+  /** How FETCH-SNAPSHOT gets there, where the replica is not in that epoch yet. */
+  send?(to: number, body: Uint8Array): void;
+  /** The state at `seqno` or later is here: it was committed in `view` or before. */
+  done(nowUs: number, snapshot: Snapshot, view: number): void;
+}
+
 export class TakeOver {
-  readonly #context: Context;
-  readonly #data: ReplicaDataPlane;
+  readonly #options: TakeOverOptions;
   readonly #fetch: SnapshotFetch;
-  readonly #seqno: number;
-  readonly #done: (nowUs: number, snapshot: Snapshot, view: number) => void;
+  /** Who is asked, in this order. */
+  readonly #others: number[];
   #againUs = 0;
 
-  /** `done` is called once the state at `seqno` or later is restored here: it was committed in `view` or before. */
-  constructor(
-    config: ControlPlaneConfig,
-    data: ReplicaDataPlane,
-    seqno: number,
-    done: (nowUs: number, snapshot: Snapshot, view: number) => void,
-  ) {
-    this.#context = new Context(config, data);
-    this.#data = data;
-    this.#fetch = new SnapshotFetch(this.#context);
-    this.#seqno = seqno;
-    this.#done = done;
+  constructor(options: TakeOverOptions) {
+    this.#options = options;
+    const { config, data, first, send } = options;
+    const context = send ? new ElsewhereContext(config, data, send) : new Context(config, data);
+    this.#fetch = new SnapshotFetch(context);
+    const members = Array.from({ length: context.n }, (_, replica) => replica);
+    const order = first === undefined ? members : [first, ...members.filter((replica) => replica !== first)];
+    this.#others = order.filter((replica) => replica !== context.replica);
+  }
+
+  /** Whether all of it is here, and its digest is being computed. */
+  get verifying(): boolean {
+    return this.#fetch.verifying;
   }
 
   onTimer(nowUs: number): void {
     this.#fetch.onTimer(nowUs);
     if (this.#fetch.running || nowUs < this.#againUs) return;
     this.#againUs = nowUs + AgainUs;
-    const others = Array.from({ length: this.#context.n }, (_, replica) => replica).filter((replica) => replica !== this.#context.replica);
-    this.#fetch.start(nowUs, others, this.#seqno, (doneUs, snapshot) => {
-      if (this.#data.restore(snapshot)) this.#done(doneUs, snapshot, this.#fetch.view);
-    });
+    this.#fetch.start(nowUs, this.#others, this.#options.seqno, (doneUs, snapshot) =>
+      this.#options.done(doneUs, snapshot, this.#fetch.view),
+    );
   }
 
   /** False: malformed. */
@@ -54,5 +66,20 @@ export class TakeOver {
 
   get deadlineUs(): number {
     return this.#fetch.running ? this.#fetch.deadlineUs : this.#againUs;
+  }
+}
+
+/** Of another epoch than the data plane is in. */
+class ElsewhereContext extends Context {
+  constructor(
+    config: ControlPlaneConfig,
+    data: ReplicaDataPlane,
+    private readonly sendThere: (to: number, body: Uint8Array) => void,
+  ) {
+    super(config, data);
+  }
+
+  override send(to: number, _type: MessageType, body: Uint8Array): void {
+    this.sendThere(to, body);
   }
 }

@@ -89,7 +89,7 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
 export const ignored: Readonly<Record<string, readonly string[]>> = {
   Checkpoints: ["digests", "leases", "newestTaken", "previous", "truncateTo", "warnedSeqno"],
   Complaints: ["buckets", "refillUs"],
-  ModePolicy: ["configured", "superquorum", "tuning", "reconciled", "samples", "counters"],
+  ModePolicy: ["configured", "superquorum", "tuning", "cost", "samples", "counters"],
 };
 
 /**

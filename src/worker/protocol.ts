@@ -4,6 +4,7 @@ import type { ReplicaEvent } from "../data/events.js";
 import type { DataDirectory } from "../data/local-replica.js";
 import type { ErrorCode } from "../errors.js";
 import type { ReplicaReport } from "../status.js";
+import type { WaitStrategy } from "../wait.js";
 
 /** Marks the Worker's data, so that the module does nothing when it is loaded elsewhere. */
 export const WorkerMark = "squall-replica";
@@ -14,6 +15,7 @@ export interface ReplicaWorkerData {
   id: number;
   machineUrl: string;
   debug: boolean;
+  wait: WaitStrategy;
   /** Over the SharedArrayBuffer through which the starting thread reads progress without asking. */
   words: Float64Array;
   directory: DataDirectory | undefined;

@@ -12,7 +12,7 @@ if (!isMainThread && parentPort !== null && data?.mark === WorkerMark) await ser
 
 async function serve(
   port: NonNullable<typeof parentPort>,
-  { cluster, id, machineUrl, debug, words, directory, bindingPath }: ReplicaWorkerData,
+  { cluster, id, machineUrl, debug, wait, words, directory, bindingPath }: ReplicaWorkerData,
 ): Promise<void> {
   const tell = (message: FromWorker): void => port.postMessage(message);
   let replica: LocalReplica;
@@ -23,6 +23,7 @@ async function serve(
       id,
       machine,
       debug,
+      wait,
       words,
       directory,
       bindingPath,

@@ -46,6 +46,7 @@ export interface TestClusterOptions {
   mode?: ClusterFile["mode"];
   protocol?: ClusterFile["protocol"];
   durability?: ClusterFile["durability"];
+  packing?: boolean;
   /** Given the first port that no replica has. */
   network?: (port: number) => ClusterFile["network"];
 }
@@ -61,6 +62,7 @@ export async function clusterContent(options: TestClusterOptions = {}) {
     ...(network === undefined ? {} : { network }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
     ...(options.durability === undefined ? {} : { durability: options.durability }),
+    ...(options.packing === undefined ? {} : { packing: options.packing }),
     ...(options.mode === undefined ? {} : { mode: options.mode }),
     ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
   };

@@ -8,7 +8,14 @@ import {
   encodeRecoveryAnswer,
   encodeRecoveryQuery,
 } from "../../src/control/recovery-messages.js";
-import { decodeFetchSnapshot, decodeSnapshotChunk, encodeFetchSnapshot, encodeSnapshotChunk } from "../../src/control/snapshot-messages.js";
+import {
+  decodeEpochEnvelope,
+  decodeFetchSnapshot,
+  decodeSnapshotChunk,
+  encodeEpochEnvelope,
+  encodeFetchSnapshot,
+  encodeSnapshotChunk,
+} from "../../src/control/snapshot-messages.js";
 import { MessageType } from "../../src/data/binding.js";
 import { Prng } from "../../src/sim/prng.js";
 import { FakeDataPlane } from "./fake-data-plane.js";
@@ -201,6 +208,11 @@ describe("well-formed bytes with impossible contents", () => {
   it("refuses a SNAPSHOT-CHUNK beyond its snapshot, and a FETCH-SNAPSHOT for nothing", () => {
     expect(decodeSnapshotChunk(encodeSnapshotChunk({ ...chunk, offset: 1000 }))).toBeUndefined();
     expect(decodeFetchSnapshot(encodeFetchSnapshot({ seqno: 1, offset: 0, length: 0 }))).toBeUndefined();
+    const envelope = { life: "ab".repeat(16), epoch: 7, replica: 2 };
+    const carried = encodeEpochEnvelope(envelope, hash);
+    expect(decodeEpochEnvelope(carried)).toEqual({ ...envelope, body: Buffer.from(hash) });
+    for (let length = 0; length < carried.length - hash.length; length++)
+      expect(decodeEpochEnvelope(carried.subarray(0, length)), `${length} bytes`).toBeUndefined();
   });
 
   it("refuses more rows than the log has entries", () => {

@@ -1,13 +1,7 @@
 // Replica engines and a client on the loop, with a machine that answers each operation with its first byte doubled.
 #pragma once
 
-#include <functional>
-#include <memory>
-
-#include "check.h"
-#include "client/client.h"
-#include "fabric/loop.h"
-#include "protocol/replica.h"
+#include "loop_cluster.h"
 
 namespace squall {
 
@@ -54,49 +48,9 @@ struct Caller final : client::ClientUpcalls {
   void state(client::ClientState state) override { state_ = state; }
 };
 
-struct Cluster {
-  std::shared_ptr<fabric::LoopHub> hub = std::make_shared<fabric::LoopHub>(42, false);
-  std::vector<std::unique_ptr<Machine>> machines;
-  std::vector<std::unique_ptr<protocol::Replica>> replicas;
-  Caller caller;
-  std::unique_ptr<client::Client> client;
-  uint64_t next = 1;
-
+struct Cluster : LoopCluster<Machine, Caller> {
   explicit Cluster(uint32_t n, uint64_t logEntries = 1024) : Cluster(n, [&](protocol::ReplicaConfig& c) { c.logEntries = logEntries; }) {}
-  Cluster(uint32_t n, const std::function<void(protocol::ReplicaConfig&)>& configure) {
-    std::vector<fabric::Address> addresses;
-    for (uint32_t i = 0; i < n; i++) addresses.push_back(fabric::loopAddress(hub->addPort()->index()));
-    const uint16_t clientPort = hub->addPort()->index();
-    for (uint32_t i = 0; i < n; i++) {
-      protocol::ReplicaConfig c;
-      c.group = 9;
-      c.replica = i;
-      c.n = n;
-      c.replicas = addresses;
-      c.maxOperationBytes = 1 << 14;
-      c.logEntries = 1024;
-      c.logBytes = 64 << 20;
-      configure(c);
-      machines.push_back(std::make_unique<Machine>());
-      replicas.push_back(std::make_unique<protocol::Replica>(port(i), c, machines[i]->region, *machines[i]));
-      CHECK_EQ(replicas[i]->start(), 0);
-      CHECK(replicas[i]->bootstrap(LifeId{7}));
-    }
-    client::ClientConfig c;
-    c.group = 9;
-    c.clientId = 3;
-    c.key = wire::clientKey(Key{}, 3);
-    c.replicas = addresses;
-    c.bind = fabric::loopAddress(clientPort);
-    c.maxOperationBytes = 1 << 14;
-    client = std::make_unique<client::Client>(port(clientPort), c, caller.region, caller);
-    CHECK_EQ(client->open(), 0);
-    client->start();
-    run(50'000);
-    CHECK(caller.state_ == client::ClientState::Ready);
-  }
-  std::shared_ptr<fabric::Fabric> port(uint16_t i) { return {hub, hub->port(i)}; }
-  void run(uint64_t us) { hub->run(hub->nowUs() + us); }
+  Cluster(uint32_t n, const std::function<void(protocol::ReplicaConfig&)>& configure) : LoopCluster(n, 1 << 14, 64, configure) {}
   void send(std::initializer_list<uint8_t> firstBytes, uint32_t length = 8) {
     uint32_t count = 0, offset = 0;
     for (uint8_t byte : firstBytes) {
@@ -105,6 +59,31 @@ struct Cluster {
       offset += length;
     }
     CHECK(client->flush(count));
+  }
+};
+
+inline bool sameLog(const protocol::Replica& a, const protocol::Replica& b) {
+  return a.log().end() == b.log().end() && std::memcmp(a.log().hashAt(a.log().end()), b.log().hashAt(b.log().end()), 32) == 0;
+}
+
+/// Speaks as one of the replicas, with frames of the test's making.
+struct Forger {
+  wire::Channels channels;
+  explicit Forger(uint64_t self) : channels(config(self), Salt{9, static_cast<uint8_t>(self)}) { channels.setLife(LifeId{7}); }
+  static wire::ChannelConfig config(uint64_t self) {
+    wire::ChannelConfig c{};
+    c.role = wire::Role::Replica;
+    c.group = 9;
+    c.self = self;
+    return c;
+  }
+  void send(protocol::Replica& to, MessageType type, const std::vector<uint8_t>& body, bool endBatch = true) {
+    std::vector<uint8_t> frame(body.size() + wire::kFrameOverhead);
+    std::copy(body.begin(), body.end(), frame.begin() + wire::kHeaderBytes);
+    const size_t length = channels.seal(frame.data(), body.size(), type, wire::Target::all());
+    CHECK(length > 0);
+    to.onDatagram({frame.data(), static_cast<uint32_t>(length), {}});
+    if (endBatch) to.onBatchEnd();
   }
 };
 

@@ -17,32 +17,7 @@ void again(Cluster& c, int32_t to) {
   c.replicas[0]->flush();
 }
 
-bool sameLog(const Replica& a, const Replica& b) {
-  return a.log().end() == b.log().end() && std::memcmp(a.log().hashAt(a.log().end()), b.log().hashAt(b.log().end()), 32) == 0;
-}
-
 double word(Cluster& c, int i, uint32_t index) { return c.machines[i]->status[index]; }
-
-/// Speaks as one of the replicas, with frames of the test's making.
-struct Forger {
-  wire::Channels channels;
-  explicit Forger(uint64_t self) : channels(config(self), Salt{9, static_cast<uint8_t>(self)}) { channels.setLife(LifeId{7}); }
-  static wire::ChannelConfig config(uint64_t self) {
-    wire::ChannelConfig c{};
-    c.role = wire::Role::Replica;
-    c.group = 9;
-    c.self = self;
-    return c;
-  }
-  void send(Replica& to, MessageType type, const std::vector<uint8_t>& body) {
-    std::vector<uint8_t> frame(body.size() + wire::kFrameOverhead);
-    std::copy(body.begin(), body.end(), frame.begin() + wire::kHeaderBytes);
-    const size_t length = channels.seal(frame.data(), body.size(), type, wire::Target::all());
-    CHECK(length > 0);
-    to.onDatagram({frame.data(), static_cast<uint32_t>(length), {}});
-    to.onBatchEnd();
-  }
-};
 
 }  // namespace
 

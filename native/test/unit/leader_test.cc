@@ -28,33 +28,8 @@ void isolate(Cluster& c, uint16_t replica, bool blocked) {
   }
 }
 
-bool sameLog(const Replica& a, const Replica& b) {
-  return a.log().end() == b.log().end() && std::memcmp(a.log().hashAt(a.log().end()), b.log().hashAt(b.log().end()), 32) == 0;
-}
-
 uint64_t committed(Cluster& c, int i) { return static_cast<uint64_t>(c.machines[i]->status[protocol::kCommitted]); }
 double dropped(Cluster& c, int i, DropReason reason) { return c.machines[i]->status[protocol::kDropBase + static_cast<uint32_t>(reason)]; }
-
-/// Speaks as one of the replicas, with frames of the test's making.
-struct Forger {
-  wire::Channels channels;
-  explicit Forger(uint64_t self) : channels(config(self), Salt{9, static_cast<uint8_t>(self)}) { channels.setLife(LifeId{7}); }
-  static wire::ChannelConfig config(uint64_t self) {
-    wire::ChannelConfig c{};
-    c.role = wire::Role::Replica;
-    c.group = 9;
-    c.self = self;
-    return c;
-  }
-  void send(Replica& to, MessageType type, const std::vector<uint8_t>& body, bool endBatch = true) {
-    std::vector<uint8_t> frame(body.size() + wire::kFrameOverhead);
-    std::copy(body.begin(), body.end(), frame.begin() + wire::kHeaderBytes);
-    const size_t length = channels.seal(frame.data(), body.size(), type, wire::Target::all());
-    CHECK(length > 0);
-    to.onDatagram({frame.data(), static_cast<uint32_t>(length), {}});
-    if (endBatch) to.onBatchEnd();
-  }
-};
 
 std::vector<uint8_t> prepareBody(uint64_t view, uint64_t committed, uint64_t first, uint32_t count, const std::vector<uint8_t>& records = {}) {
   std::vector<uint8_t> body(wire::kPrepareBytes);

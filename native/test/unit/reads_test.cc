@@ -1,11 +1,7 @@
 // Reads outside the log and logged queries: replica and client engines against each other on the loop, without JavaScript.
 #include <algorithm>
-#include <memory>
 
-#include "check.h"
-#include "client/client.h"
-#include "fabric/loop.h"
-#include "protocol/replica.h"
+#include "loop_cluster.h"
 #include "wire/read_records.h"
 
 using namespace squall;
@@ -68,51 +64,10 @@ struct Caller final : client::ClientUpcalls {
   void state(client::ClientState state) override { state_ = state; }
 };
 
-struct Cluster {
-  const uint32_t n;
-  const uint16_t clientPort;
-  std::shared_ptr<fabric::LoopHub> hub = std::make_shared<fabric::LoopHub>(42, false);
-  std::vector<std::unique_ptr<Machine>> machines;
-  std::vector<std::unique_ptr<protocol::Replica>> replicas;
-  Caller caller;
-  std::unique_ptr<client::Client> client;
-  uint64_t next = 1;
+struct Cluster : LoopCluster<Machine, Caller> {
   uint32_t nextRead = 0;
 
-  explicit Cluster(uint32_t size = 3) : n(size), clientPort(static_cast<uint16_t>(size)) {
-    std::vector<fabric::Address> addresses;
-    for (uint32_t i = 0; i <= n; i++) hub->addPort();
-    for (uint16_t i = 0; i < n; i++) addresses.push_back(fabric::loopAddress(i));
-    for (uint32_t i = 0; i < n; i++) {
-      protocol::ReplicaConfig c;
-      c.group = 9;
-      c.replica = i;
-      c.n = n;
-      c.replicas = addresses;
-      c.maxOperationBytes = 1 << 12;
-      c.logEntries = 1024;
-      c.logBytes = 64 << 20;
-      machines.push_back(std::make_unique<Machine>());
-      replicas.push_back(std::make_unique<protocol::Replica>(port(static_cast<uint16_t>(i)), c, machines[i]->region, *machines[i]));
-      CHECK_EQ(replicas[i]->start(), 0);
-      CHECK(replicas[i]->bootstrap(LifeId{7}));
-    }
-    client::ClientConfig c;
-    c.group = 9;
-    c.clientId = 3;
-    c.key = wire::clientKey(Key{}, 3);
-    c.replicas = addresses;
-    c.bind = fabric::loopAddress(clientPort);
-    c.maxOperationBytes = 1 << 12;
-    c.window = 16;
-    client = std::make_unique<client::Client>(port(clientPort), c, caller.region, caller);
-    CHECK_EQ(client->open(), 0);
-    client->start();
-    run(50'000);
-    CHECK(caller.state_ == client::ClientState::Ready);
-  }
-  std::shared_ptr<fabric::Fabric> port(uint16_t i) { return {hub, hub->port(i)}; }
-  void run(uint64_t us) { hub->run(hub->nowUs() + us); }
+  explicit Cluster(uint32_t size = 3) : LoopCluster(size, 1 << 12, 16, [](protocol::ReplicaConfig&) {}) {}
   void write(uint8_t byte, uint8_t flags = 0) {
     caller.arena[0] = byte;
     caller.requests[0] = {static_cast<uint32_t>(next++ % 16), 0, 1, flags};

@@ -102,12 +102,17 @@ TEST(type_table) {
     if (partKnown) CHECK_EQ(whole, part);
     CHECK_EQ(isOutsideLife(static_cast<uint8_t>(type)), isOutsideLife(static_cast<uint8_t>(type | kFragmentBit)));
   }
-  CHECK_EQ(known, 40);
+  CHECK_EQ(known, 42);
   Sender sender;
   CHECK(senderOf(static_cast<uint8_t>(MessageType::Blank), sender) && sender == Sender::ReplicaToOperator);
   CHECK(senderOf(static_cast<uint8_t>(MessageType::StatusRequest), sender) && sender == Sender::Client);
   CHECK(isOutsideLife(static_cast<uint8_t>(MessageType::Recovering)));
   CHECK(!isOutsideLife(static_cast<uint8_t>(MessageType::Request)));
+  for (MessageType type : {MessageType::NewEpoch, MessageType::FetchEpochState, MessageType::EpochState}) {
+    CHECK(crossesEpochs(static_cast<uint8_t>(type)) && crossesEpochs(static_cast<uint8_t>(type) | kFragmentBit));
+    CHECK(isOutsideLife(static_cast<uint8_t>(type)));
+  }
+  CHECK(!crossesEpochs(static_cast<uint8_t>(MessageType::SnapshotChunk)));
 }
 
 TEST(sha256_vectors) {

@@ -32,9 +32,10 @@ if (!isMainThread) {
 } else if (how === "terminate" || how === "worker-exit") {
   for (let round = 0; round < 3; round++) {
     const worker = new Worker(new URL(import.meta.url), { workerData: { content, secret, how, machine } });
+    const exited = new Promise((resolve) => worker.once("exit", resolve));
     await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
     if (how === "terminate") await worker.terminate();
-    else await new Promise((resolve) => worker.once("exit", resolve));
+    await exited;
   }
   console.log("survived");
 } else {

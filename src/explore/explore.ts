@@ -94,6 +94,7 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
       exhausted = false;
       break;
     }
+    if (number % ProgressEvery === 0) onProgress?.({ states: table.count, transitions, depth });
     if (table.isCovered(number)) continue;
     table.read(number, state);
     world.forEachFirstMove(state, (replica, move) => {
@@ -103,7 +104,6 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
       world.apply(next, replica, move);
       if (table.add(next, number, replica, move.event)) check(table.count - 1);
     });
-    if (number % ProgressEvery === 0) onProgress?.({ states: table.count, transitions, depth });
   }
   return {
     states: table.count,

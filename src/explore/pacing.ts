@@ -4,6 +4,8 @@
  * while a time-out is tried, rate limits have always passed, and what is armed is armed as if it had been just now.
  */
 
+import { Guard } from "../data/binding.js";
+
 /** The instant at which everything happens. The native engine's clock shows the same. */
 export const NowUs = 1_000_000_000;
 /** What is repeated after a while (SYNC, resends, a merge that waited for more replicas) is due by then ... */
@@ -68,6 +70,18 @@ function namesAndIncarnations(value: unknown, { known }: Readonly<Record<string,
   return new Map([...answers].map(([replica, { lifeId, incarnation }]) => [replica, { lifeId, incarnation }]));
 }
 
+type Guarded = { guard(bit: number): boolean };
+
+/** A group whose logs are short has nothing to fetch ahead of the START-VIEW, but in the naive recovery of test builds. */
+function unlessNaive(kept: unknown): Kept {
+  return (value, { context }) => ((context as Guarded).guard(Guard.RecoverySilence) ? kept : value);
+}
+
+/** That one who is NORMAL answered is all that counts. */
+function somebody(value: unknown, object: Readonly<Record<string, unknown>>): unknown {
+  return (value as number) < 0 ? value : unlessNaive(0)(value, object);
+}
+
 /** Counters of tries, caches, texts for operators, and what no later decision asks for: by class and field. */
 export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   // Of these only the next round's leader asks, which is beyond the views that are searched.
@@ -80,8 +94,7 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   ViewStarts: { body: always(undefined), bodyBase: always(0) },
   // Once the incarnation is known nobody asks for the answers.
   Recovery: { told: always(""), queryUs: always(NowUs), answers: namesAndIncarnations },
-  // A group whose logs are short has nothing to fetch ahead of the START-VIEW: that somebody answered is all that counts.
-  Prefetch: { unanswered: always(0), source: always(-1), answer: (value) => value && { committed: 0, view: 0 } },
+  Prefetch: { unanswered: always(0), source: somebody, committed: unlessNaive(0) },
   ModePolicy: { diverged: always(false) },
 };
 

@@ -116,9 +116,9 @@ export class CheckpointKeeper {
     const share = this.#tookUs / (nowUs - this.#begunUs);
     if (share > BusyShare) this.#stride = LongestStride;
     else if (share < BusyShare / 4) this.#stride = 1;
-    // The log keeps everything from the checkpoint before the last one until the next is there. Those that are due because of the log's
-    // bytes, at no multiple, wait until it is half full.
-    if ((due / every) % this.#stride !== 0 && logFill() < FullestLog) return true;
+    // The log keeps everything from the checkpoint before the last one until the next is there. Those that are due for another reason than
+    // the number of entries (the log's bytes, the end of an epoch) are taken.
+    if (due % every === 0 && (due / every) % this.#stride !== 0 && logFill() < FullestLog) return true;
     this.#begunUs = nowUs;
     return false;
   }
@@ -141,8 +141,9 @@ export class CheckpointKeeper {
     this.#finish(taking);
   }
 
-  /** The state was replaced by a snapshot from elsewhere. */
+  /** The state was replaced by a snapshot from elsewhere, or an epoch begins: what is under way is of no use, and the next one is taken. */
   reset(): void {
+    this.#tookUs = 0;
     this.#pulling?.stream?.abandon();
     this.#pulling = undefined;
     this.#hashing = false;

@@ -92,9 +92,21 @@ it("takes every second checkpoint where one takes long, the same ones as others 
   };
   await reach(1, 6, 500_000);
   expect(taken).toEqual([1, 2, 4, 6]);
+  // What is due for another reason than the number of entries is not left out.
+  keeper.words[StatusWord.CheckpointDue] = 6 * every + 7;
+  expect(await keeper.reach(6 * every + 7, 1e6, 500_000)).toBeDefined();
   // And all again once they are quick.
   await reach(7, 11, 1_000);
   expect(taken.slice(4)).toEqual([8, 9, 10, 11]);
+});
+
+it("takes the one with which an epoch begins, whatever is under way", async () => {
+  const keeper = new Keeper(chunks);
+  for (let i = 1; i <= 2; i++) await keeper.reach(i * every, 1e6, 500_000);
+  keeper.words[StatusWord.Executed] = 4 * every;
+  keeper.keeper.advance(4 * every);
+  keeper.keeper.reset();
+  expect(await keeper.reach(5 * every, 1e6, 1_000)).toMatchObject({ seqno: 5 * every });
 });
 
 it("takes each of them once the log is half full", async () => {

@@ -88,6 +88,7 @@ const checks: Check[] = [
   { guard: "SuperQuorum", options: { ops: 2 }, what: /was given operation 1 at 2 in view 0; view 1 starts without it/ },
   { guard: "CommitHash", options: { ops: 2 }, what: /was given operation 1 at 2 in view 0; view 1 starts without it/ },
   { guard: "InstallOnce", options: {}, what: /view 1 starts with 1 entries, but 2 are committed/ },
+  { guard: "CompleteReconcile", options: { ops: 2, views: 2 }, what: /was given operation 1 at 2 in view 1; view 2 starts without it/ },
   { guard: "MergeOnce", options: {}, what: /entered view 1 with another log/ },
 ];
 

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
-import { createSocket } from "node:dgram";
+import { randomBytes, randomInt } from "node:crypto";
+import { createSocket, type Socket } from "node:dgram";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Durability } from "squall";
@@ -7,20 +7,29 @@ import type { Durability } from "squall";
 export type Design = "multicast" | "serialized" | "unicast";
 export type Mode = "adaptive" | "speculative" | "leader";
 
+/** Below those that systems give to sockets that ask for any: the many sockets of clients must not take a port before its replica does. */
+const firstPort = 10_000;
+const ports = 22_000;
+const tries = 100;
+
 /** UDP ports of the loopback address that nobody holds at the moment. */
 export async function freePorts(count: number): Promise<number[]> {
-  const sockets = await Promise.all(
-    Array.from({ length: count }, () => {
-      const socket = createSocket("udp4");
-      return new Promise<typeof socket>((resolve, reject) => {
-        socket.once("error", reject);
-        socket.bind(0, "127.0.0.1", () => resolve(socket));
-      });
-    }),
-  );
-  const ports = sockets.map((socket) => socket.address().port);
+  const sockets = await Promise.all(Array.from({ length: count }, () => bindAnywhere()));
+  const found = sockets.map((socket) => socket.address().port);
   await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(resolve))));
-  return ports;
+  return found;
+}
+
+async function bindAnywhere(): Promise<Socket> {
+  for (let i = 0; i < tries; i++) {
+    const socket = createSocket("udp4");
+    const bound = new Promise<boolean>((resolve) => {
+      socket.once("error", () => resolve(false));
+      socket.bind(firstPort + randomInt(ports), "127.0.0.1", () => resolve(true));
+    });
+    if (await bound) return socket;
+  }
+  throw new Error(`no free UDP port of loopback from ${firstPort} to ${firstPort + ports - 1} in ${tries} tries`);
 }
 
 /** A multicast group of the organization-local range, drawn anew so that runs side by side do not hear each other. */

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { registerPaper } from "./paper/command.js";
+import { registerCompare } from "./paper/compare/command.js";
 import { registerReport } from "./paper/report/command.js";
 
 function positive(text: string): number {
@@ -157,8 +158,9 @@ program
     process.exit(await benchStorage({ json, ...lengths, directory }));
   });
 
-registerReport(program);
 registerPaper(program);
+registerReport(program);
+registerCompare(program);
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

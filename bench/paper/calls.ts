@@ -5,6 +5,12 @@ export interface ClientsStart {
   cluster: string;
 }
 
+export interface Preparation {
+  sessions: number;
+  /** For open runs. */
+  open: boolean;
+}
+
 /** Sessions that each keep `window` operations outstanding. */
 export interface ClosedRun {
   sessions: number;

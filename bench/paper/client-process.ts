@@ -4,9 +4,10 @@ import { ResultChecker } from "../commit/results.js";
 import { settle } from "../commit/settle.js";
 import { operationBytes } from "../machines/counter.js";
 import { usage, usageSince } from "../usage.js";
-import type { ClientOutcome, ClientsStart, ClosedRun, OpenRun } from "./calls.js";
+import type { ClientOutcome, ClientsStart, ClosedRun, OpenRun, Preparation } from "./calls.js";
 import { type Outcome, runClosed } from "./closed-loop.js";
 import { encodeHistogram } from "./latencies.js";
+import { Metronome } from "./metronome.js";
 import { runOpen } from "./open-loop.js";
 
 const maxOperations = 8 << 20;
@@ -17,6 +18,7 @@ const addNothing = Buffer.alloc(operationBytes);
 const checker = new ResultChecker(maxOperations);
 /** Sessions; as many as any run so far needed. */
 const clients: Client[] = [];
+let metronome: Metronome | undefined;
 let cluster: string;
 let lastReplyMs = 0;
 
@@ -63,9 +65,10 @@ answerCalls({
     cluster = options.cluster;
     await sessions(1);
   },
-  /** Connects what the next run needs, so that no run pays for it. */
-  async connect(count: number) {
+  /** Connects or starts what the next run needs, so that no run pays for it. */
+  async prepare({ sessions: count, open }: Preparation) {
     await sessions(count);
+    if (open) metronome ??= await Metronome.start();
   },
   /** The counter's value. */
   async read() {
@@ -77,7 +80,7 @@ answerCalls({
   },
   async open(run: OpenRun): Promise<ClientOutcome> {
     const used = await sessions(1);
-    const { outcome, figures } = await measure(run, used, () => runOpen(used[0]!, run, checker));
+    const { outcome, figures } = await measure(run, used, () => runOpen(used[0]!, metronome!, run, checker));
     return { ...figures, scheduled: outcome.scheduled, notOffered: outcome.notOffered, lateP50Us: outcome.lateP50Us };
   },
   settle: () => settle(cluster, lastReplyMs),

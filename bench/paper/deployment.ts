@@ -1,10 +1,10 @@
 import { type Cluster, loadCluster, status } from "squall";
 import { Child } from "../children.js";
-import { type Mode, writeClusterFile } from "../cluster-file.js";
-import type { Reordering, ReplicaStart, Settled } from "../commit/calls.js";
+import { type Design, type Mode, writeClusterFile } from "../cluster-file.js";
+import type { RelayStart, Reordering, ReplicaStart, Settled } from "../commit/calls.js";
 import { checkUnion } from "../commit/results.js";
 import { type Usage, usageSince } from "../usage.js";
-import type { ClientOutcome, ClientsStart, ClosedRun, OpenRun } from "./calls.js";
+import type { ClientOutcome, ClientsStart, ClosedRun, OpenRun, Preparation } from "./calls.js";
 import { encodeHistogram, figuresOf, mergeHistograms } from "./latencies.js";
 import type { ProcessRecord, ProtocolName, Run, RunValues } from "./record.js";
 import { type Reports, type Traffic, trafficSince } from "./traffic.js";
@@ -31,8 +31,15 @@ export interface DeploymentOptions {
   replicas?: number;
   /** Default true. */
   packing?: boolean;
+  /** How requests travel. Default: that of designOf. */
+  design?: Design;
   /** With SYNC and heartbeats once a second. */
   rare?: boolean;
+}
+
+/** As in the paper: where the order of arrival matters and there are several clients, the network gives requests one order; Paxos has plain multicast. */
+function designOf(protocol: ProtocolName): Design {
+  return protocol === "speculative" || protocol === "fast-paxos" ? "serialized" : "multicast";
 }
 
 /** What a run says of itself, as the file has it. */
@@ -51,28 +58,31 @@ export class Deployment {
     private readonly cluster: Cluster,
     private readonly file: string,
     private readonly replicas: Child[],
+    private readonly relay: Child | undefined,
   ) {}
 
   static async start(folder: string, name: string, options: DeploymentOptions): Promise<Deployment> {
-    const { protocol, packing, rare } = options;
+    const { protocol, packing, rare, design = designOf(protocol) } = options;
     const count = protocol === "unreplicated" ? 1 : (options.replicas ?? 3);
     const mode = protocol === "speculative" ? { mode: options.mode ?? "speculative" } : {};
     const timing = { ...patience, ...(rare && rareTiming) };
     const file = await writeClusterFile({
-      ...{ folder, name, design: "multicast", count, protocol, limits, timing, ...mode },
+      ...{ folder, name, design, count, protocol, limits, timing, ...mode },
       ...(packing !== undefined && { packing }),
     });
     const machine = new URL("../machines/counter.js", import.meta.url).href;
+    const relay = design === "serialized" ? new Child(new URL("../commit/relay-process.js", import.meta.url)) : undefined;
+    await relay?.call("start", { cluster: file } satisfies RelayStart);
     const replicas = Array.from({ length: count }, () => new Child(new URL("../commit/replica-process.js", import.meta.url)));
     await Promise.all(replicas.map((replica, id) => replica.call("start", { cluster: file, id, machine } satisfies ReplicaStart)));
-    const deployment = new Deployment(await loadCluster(file, { role: "operator" }), file, replicas);
+    const deployment = new Deployment(await loadCluster(file, { role: "operator" }), file, replicas, relay);
     await deployment.addClients(1);
     await deployment.addClients(clientProcesses);
     return deployment;
   }
 
   stop(): void {
-    for (const child of [...this.clients, ...this.replicas]) child.kill();
+    for (const child of [...this.clients, ...this.replicas, ...(this.relay ? [this.relay] : [])]) child.kill();
   }
 
   /** Until there are `count` client processes. The first one bootstraps the group. */
@@ -97,7 +107,7 @@ export class Deployment {
     await this.addClients(processes);
     const share = (index: number) => Math.floor((clients + processes - 1 - index) / processes);
     const used = this.clients.slice(0, Math.min(processes, clients));
-    await Promise.all(used.map((client, index) => client.call("connect", share(index))));
+    await Promise.all(used.map((client, index) => client.call("prepare", { sessions: share(index), open: false } satisfies Preparation)));
     return this.measure(used, (client, index, run) => {
       const request: ClosedRun = { sessions: share(index), window, bytes, seconds, ...run };
       return client.call<ClientOutcome>("closed", request, runLimitMs);
@@ -109,6 +119,7 @@ export class Deployment {
     const { opsPerSecond, seed, seconds, bytes = 64 } = options;
     const used = this.clients.slice(0, clientProcesses);
     const mostOutstanding = limits.window;
+    await Promise.all(used.map((client) => client.call("prepare", { sessions: 1, open: true } satisfies Preparation)));
     return this.measure(used, (client, index, run) => {
       const part = opsPerSecond / used.length;
       const request: OpenRun = { opsPerSecond: part, mostOutstanding, seed: seed * 100 + index, bytes, seconds, ...run };
@@ -127,8 +138,10 @@ export class Deployment {
     return { atMs: performance.now(), replicas: await status({ cluster: this.cluster }) };
   }
 
+  /** Of the replicas, then of the relay, if there is one. */
   private usages(): Promise<Usage[]> {
-    return Promise.all(this.replicas.map((replica) => replica.call<Usage>("usage")));
+    const servers = this.relay ? [...this.replicas, this.relay] : this.replicas;
+    return Promise.all(servers.map((server) => server.call<Usage>("usage")));
   }
 
   private async measure(
@@ -143,12 +156,13 @@ export class Deployment {
     const usagesAfter = await this.usages();
     const traffic = trafficSince(reports, await this.reports());
     const settled = await used[0]!.call<Settled>("settle");
-    const replicaUsages = usagesAfter.map((after, id) => usageSince(usages[id]!, after));
-    return outcome(outcomes, replicaUsages, traffic, settled);
+    const serverUsages = usagesAfter.map((after, id) => usageSince(usages[id]!, after));
+    return outcome(outcomes, serverUsages, traffic, settled);
   }
 }
 
-function outcome(clients: readonly ClientOutcome[], replicas: readonly Usage[], traffic: readonly Traffic[], settled: Settled): RunOutcome {
+/** `servers`: the usage of the replicas, whose `traffic` is known, then that of the relay. */
+function outcome(clients: readonly ClientOutcome[], servers: readonly Usage[], traffic: readonly Traffic[], settled: Settled): RunOutcome {
   const sum = (pick: (client: ClientOutcome) => number) => clients.reduce((total, client) => total + pick(client), 0);
   const operations = sum((client) => client.operations);
   const failed = sum((client) => client.failed);
@@ -161,11 +175,12 @@ function outcome(clients: readonly ClientOutcome[], replicas: readonly Usage[], 
     contextSwitchesInvoluntary: used.involuntary,
     ...more,
   });
-  const replicaRecords = replicas.map((used, id) => {
+  const replicaRecords = servers.slice(0, traffic.length).map((used, id) => {
     const { reconciliations: _, seconds: __, ...sent } = traffic[id]!;
     return record(`replica ${id}`, used, sent);
   });
-  const processes = [...replicaRecords, ...clients.map((client, id) => record(`client ${id}`, client.usage, {}))];
+  const relayRecords = servers.slice(traffic.length).map((used) => record("relay", used, {}));
+  const processes = [...replicaRecords, ...relayRecords, ...clients.map((client, id) => record(`client ${id}`, client.usage, {}))];
   const histogram = mergeHistograms(clients.map((client) => client.histogram));
   const seen = clients.map((client) => client.seen);
   const wrong = [...clients.flatMap((client) => client.wrong), ...checkUnion(seen, operations, failed)];

@@ -5,7 +5,7 @@ import type { ResultChecker } from "../commit/results.js";
 import type { OpenRun } from "./calls.js";
 import { addOne, Outcome } from "./closed-loop.js";
 import { newHistogram, recordMs } from "./latencies.js";
-import { Metronome } from "./metronome.js";
+import type { Metronome } from "./metronome.js";
 
 const drainLimitMs = 10_000;
 
@@ -19,7 +19,7 @@ export interface OpenOutcome extends Outcome {
  * Issues operations at the times of a Poisson process. A latency counts from the scheduled time, so that an operation that had to wait for
  * this process or for others before it shows that (no coordinated omission).
  */
-export async function runOpen(client: Client, run: OpenRun, checker: ResultChecker): Promise<OpenOutcome> {
+export async function runOpen(client: Client, metronome: Metronome, run: OpenRun, checker: ResultChecker): Promise<OpenOutcome> {
   const outcome = Object.assign(new Outcome(), { scheduled: 0, notOffered: 0, lateP50Us: 0 });
   const late = newHistogram();
   const operation = addOne(run.bytes);
@@ -66,7 +66,7 @@ export async function runOpen(client: Client, run: OpenRun, checker: ResultCheck
   };
 
   schedule();
-  const metronome = new Metronome(dueMs, issueDue);
+  metronome.use(dueMs, issueDue);
   await new Promise<void>((resolve) => {
     const limit = setTimeout(resolve, run.seconds * 1000 + drainLimitMs);
     drained = () => {
@@ -74,7 +74,6 @@ export async function runOpen(client: Client, run: OpenRun, checker: ResultCheck
       resolve();
     };
   });
-  await metronome.stop();
   if (outstanding > 0) outcome.fail(`${outstanding} operations had no answer ${drainLimitMs / 1000} s after the run's end`);
   outcome.lateP50Us = late.getValueAtPercentile(50) / 1000;
   return outcome;

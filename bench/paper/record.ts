@@ -111,7 +111,7 @@ export interface RunValues {
 }
 
 export interface ProcessRecord {
-  /** "replica 0", "client 2". */
+  /** "replica 0", "relay", "client 2". */
   role: string;
   /** User and system time of the operating system's accounting, over the operations of the whole run. */
   cpuUsPerOp: number;

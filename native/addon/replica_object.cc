@@ -40,6 +40,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     c.logBytes = static_cast<uint64_t>(o.number("logBytes", 2147483648.0));
     c.maxClockSkewMs = static_cast<uint32_t>(o.number("maxClockSkewMs", 500));
     c.checkpointEvery = static_cast<uint64_t>(o.number("checkpointEvery", 0));
+    c.packing = o.boolean("packing", true);
     c.prepareBatch = static_cast<uint32_t>(o.number("prepareBatch", 64));
     c.newestVersion = static_cast<uint8_t>(o.number("newestWireVersion", wire::kWireVersion));
     const auto mode = static_cast<uint32_t>(o.number("mode", 0));

@@ -201,6 +201,7 @@ bool Replica::onRecord(const Record& record, uint32_t stream, uint8_t flags, uin
   }
   region_.status[kAppended] += 1;
   progressed_ = true;
+  if (!config_.packing && inFastView() && !leads_) sendFastVote();
   return true;
 }
 

@@ -57,6 +57,7 @@ struct ReplicaConfig {
   uint64_t logEntries = 4u << 20, logBytes = 2ull << 30;
   uint64_t checkpointEvery = 0;  // entries; 0: the machine has no snapshots, and nothing is truncated
   uint32_t prepareBatch = 64;
+  bool packing = true;           // without it no acknowledgement stands for several PREPAREs, no vote for several requests
   uint8_t newestVersion = wire::kWireVersion;
   Mode firstMode = Mode::Speculative;
   Durability durability = Durability::Memory;

@@ -59,6 +59,8 @@ bool Replica::appendLoaded(const std::vector<Bytes>& records) {
     if (!wire::parseRecord(bytes, config_.maxOperationBytes, record) || record.all.size() != bytes.size()) return false;
     if (!log_.hasRoom(bytes.size())) return false;
     appendRecord(record);
+    // The epoch that it comes back to began here, perhaps without the checkpoint that those who join need.
+    if (log_.isReconfiguration(log_.end()) && log_.request(log_.end()) == epoch_) log_.demandAtEnd();
   }
   executePending(false);
   publish();

@@ -65,6 +65,7 @@ void Replica::onPrepare(const Opened& frame) {
   leader_.told = std::max(leader_.told, prepare.committed);
   const uint64_t committed = std::min(leader_.told, log_.end());
   if (committed > committed_) { raiseCommitted(committed); progressed_ = true; }
+  if (!config_.packing) sendPrepareOk();
 }
 
 /// What overtook other PREPAREs waits for them: a few, and none that is larger than usual.

@@ -30,7 +30,10 @@ export const registerSim: Register = (program) => {
     .option("--replicas <number>", "3, 5 or 7; several, separated by commas, take turns (default: 3; unreplicated: 1)")
     .option("--clients <number>", "clients of each cluster (default: 4)", wholeNumber(1, 256))
     .option("--ops <number>", "operations of each seed (default: 2000)", wholeNumber(1, 10_000_000))
-    .option("--faults <profile>", "none, light, default, harsh, mutation, crash, members, disk, powerLoss or reads (default: default)")
+    .option(
+      "--faults <profile>",
+      "none, light, default, harsh, mutation, crash, members, membersDisk, disk, powerLoss or reads (default: default)",
+    )
     .option("--workers <number>", "threads (default: one a core)", wholeNumber(1, 256))
     .option("--trace", "print every event, in one thread")
     .addOption(jsonOption())

@@ -181,7 +181,7 @@ export interface ReplicaEngineOptions {
   secret: Uint8Array; // 32 bytes
   sealed: boolean;
   datagramBytes: number;
-  /** Of the fabric, all of whose engines send unpacked once one of them wants it. Default true. */
+  /** Default true. Without it acknowledgements and votes are one each. Of the fabric too: all its engines send unpacked once one wants it. */
   packing?: boolean;
   maxOperationBytes: number;
   window: number; // 1..1024, of each session

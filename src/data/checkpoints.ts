@@ -5,7 +5,9 @@
 import { createHash } from "node:crypto";
 import { PositionBytes, type Snapshot } from "../control/snapshot.js";
 import { type NativeReplicaEngine, StatusWord } from "./binding.js";
-import { hashBytes, OffThreadBytes } from "./hashing.js";
+import type { StreamEnd } from "./hash-jobs.js";
+import type { HashStream } from "./hash-stream.js";
+import { hashBytes, hashStream, OffThreadBytes } from "./hashing.js";
 import type { MachineHost } from "./machine-host.js";
 import { writeUint64 } from "./seqno.js";
 import { SnapshotPull } from "./snapshot-bytes.js";
@@ -13,6 +15,10 @@ import { SnapshotPull } from "./snapshot-bytes.js";
 // Of a snapshot in chunks so much is pulled in one go.
 const SliceBytes = 1 << 20;
 const SessionDigestBytes = 32;
+/** Where checkpoints would take more than this share of the time, only one of LongestStride is taken, while the log has room. */
+const BusyShare = 0.25;
+const LongestStride = 2;
+const FullestLog = 0.5;
 
 /** SHA-256 over seqno, position, the digest at the head of the session table's bytes, and the SHA-256 of the machine's bytes. */
 export function snapshotDigest(seqno: number, position: Uint8Array, sessions: Uint8Array, machineHash: Uint8Array): Uint8Array {
@@ -27,6 +33,8 @@ export interface CheckpointKeeperOptions {
   words: Float64Array;
   /** Entries between checkpoints; 0: none are taken. */
   every: number;
+  /** How full the log is, 0 to 1. */
+  logFill(): number;
   /** Hash here and now, however much it is: the simulator has no other threads. */
   inPlace: boolean;
   /** Rolls the machine alone back to this seqno. */
@@ -42,6 +50,9 @@ interface Taking {
   position: Uint8Array;
   sessions: Uint8Array;
   pull: SnapshotPull;
+  /** Chunks go there, once there are too many to be put together and hashed here. */
+  stream?: HashStream;
+  sinceUs: number;
 }
 
 export class CheckpointKeeper {
@@ -51,6 +62,11 @@ export class CheckpointKeeper {
   /** Raised when the state is replaced: what is being hashed then no longer counts. */
   #generation = 0;
   #hashing = false;
+  /** How long the last one took that was hashed on another thread. */
+  #tookUs = 0;
+  #begunUs = 0;
+  /** Of so many checkpoints that are due one is taken. */
+  #stride = 1;
 
   constructor(options: CheckpointKeeperOptions) {
     this.#options = options;
@@ -82,11 +98,29 @@ export class CheckpointKeeper {
     }
     const executed = words[StatusWord.Executed] as number;
     // An operation at which all machines failed alike is not executed a second time.
-    const taking = this.#pulling || this.#hashing || machine.hasThrownAbove(due) ? undefined : this.#take(due, executed);
+    const skip = this.#pulling || this.#hashing || machine.hasThrownAbove(due) || this.#spares(due);
+    const taking = skip ? undefined : this.#take(due, executed);
     engine.checkpointed(due);
     if (!taking) return;
     this.#pulling = taking;
     this.work();
+  }
+
+  /**
+   * Whether to leave this one out, since a large state would keep the process busy with nothing else. Replicas that leave some out have
+   * the others in common, and can compare their digests.
+   */
+  #spares(due: number): boolean {
+    const { engine, every, logFill } = this.#options;
+    const nowUs = engine.nowUs();
+    const share = this.#tookUs / (nowUs - this.#begunUs);
+    if (share > BusyShare) this.#stride = LongestStride;
+    else if (share < BusyShare / 4) this.#stride = 1;
+    // The log keeps everything from the checkpoint before the last one until the next is there. Those that are due for another reason than
+    // the number of entries (the log's bytes, the end of an epoch) are taken.
+    if (due % every === 0 && (due / every) % this.#stride !== 0 && logFill() < FullestLog) return true;
+    this.#begunUs = nowUs;
+    return false;
   }
 
   /** Goes on with a snapshot in chunks. */
@@ -94,9 +128,12 @@ export class CheckpointKeeper {
     const taking = this.#pulling;
     if (!taking) return;
     try {
-      if (!taking.pull.take(this.#options.inPlace ? Number.POSITIVE_INFINITY : SliceBytes)) return;
+      const done = taking.pull.take(this.#options.inPlace ? Number.POSITIVE_INFINITY : SliceBytes);
+      this.#passOn(taking);
+      if (!done) return;
     } catch (error) {
       this.#pulling = undefined;
+      taking.stream?.abandon();
       this.#options.refused(taking.seqno, error);
       return;
     }
@@ -106,6 +143,7 @@ export class CheckpointKeeper {
 
   /** The state was replaced by a snapshot from elsewhere. */
   reset(): void {
+    this.#pulling?.stream?.abandon();
     this.#pulling = undefined;
     this.#hashing = false;
     this.#generation++;
@@ -131,26 +169,36 @@ export class CheckpointKeeper {
       );
       return undefined;
     }
-    return pull && { seqno, position, sessions: new Uint8Array(sessions), pull };
+    return pull && { seqno, position, sessions: new Uint8Array(sessions), pull, sinceUs: engine.nowUs() };
   }
 
-  #finish({ seqno, position, sessions, pull }: Taking): void {
-    const machine = pull.bytes();
-    const done = (hash: Uint8Array): void => {
+  /** Chunks of a large snapshot are hashed and put together on another thread. */
+  #passOn(taking: Taking): void {
+    const { pull } = taking;
+    if (this.#options.inPlace || pull.whole || (!taking.stream && pull.length < OffThreadBytes)) return;
+    taking.stream ??= hashStream(true);
+    for (const chunk of pull.drain()) taking.stream.add(chunk);
+  }
+
+  #finish({ seqno, position, sessions, pull, stream, sinceUs }: Taking): void {
+    const done = ({ hash, bytes }: StreamEnd): void => {
       const digest = snapshotDigest(seqno, position, sessions, hash);
-      this.#options.taken({ seqno, position, machine, sessions, digest });
+      this.#options.taken({ seqno, position, machine: bytes, sessions, digest });
     };
-    if (this.#options.inPlace || machine.length < OffThreadBytes) {
-      done(createHash("sha256").update(machine).digest());
+    if (this.#options.inPlace || (!stream && pull.length < OffThreadBytes)) {
+      const bytes = pull.bytes();
+      done({ hash: createHash("sha256").update(bytes).digest(), bytes });
       return;
     }
     const generation = this.#generation;
     this.#hashing = true;
-    hashBytes(machine).then(
-      (hash) => {
+    const hashed = stream ? stream.end() : hashBytes(pull.bytes()).then((hash) => ({ hash, bytes: pull.bytes() }));
+    hashed.then(
+      (end) => {
         if (generation !== this.#generation) return;
         this.#hashing = false;
-        done(hash);
+        this.#tookUs = this.#options.engine.nowUs() - sinceUs;
+        done(end);
       },
       (error: unknown) => {
         if (generation !== this.#generation) return;

@@ -1,9 +1,44 @@
 /** What the hashing threads run. */
 import { createHash } from "node:crypto";
+import type { MessagePort } from "node:worker_threads";
 import { loadBinding } from "./load.js";
 
-export function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
+export interface StreamJob {
+  /** Brings the pieces in order, then null; takes the StreamEnd. */
+  port: MessagePort;
+  /** Whether the pieces are to be put together. */
+  keep: boolean;
+}
+
+export interface StreamEnd {
+  hash: Uint8Array;
+  /** All pieces in one; empty unless they were to be kept. */
+  bytes: Uint8Array;
+}
+
+/** SHA-256 of pieces that come one by one. */
+export function sha256Stream({ port, keep }: StreamJob): Promise<void> {
+  const hash = createHash("sha256");
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  return new Promise((resolve) => {
+    port.on("close", resolve);
+    port.on("message", (piece: Uint8Array | null) => {
+      if (piece !== null) {
+        hash.update(piece);
+        length += piece.length;
+        if (keep) pieces.push(piece);
+        return;
+      }
+      const bytes = new Uint8Array(keep ? length : 0);
+      let offset = 0;
+      for (const one of pieces) {
+        bytes.set(one, offset);
+        offset += one.length;
+      }
+      port.postMessage({ hash: new Uint8Array(hash.digest()), bytes } satisfies StreamEnd, [bytes.buffer]);
+    });
+  });
 }
 
 /** The summary hash after each record, chained on `previous`; `lengths` cuts `records` into them. 32 bytes a record. */

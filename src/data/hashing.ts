@@ -7,11 +7,14 @@ import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { HashRun } from "../control/data-plane.js";
 import type { NativeBinding } from "./binding.js";
+import { HashStream } from "./hash-stream.js";
 
 /** From this size on a hash is computed on another thread. */
 export const OffThreadBytes = 256 * 1024;
 const Threads = 2;
 const IdleMs = 5_000;
+// A copy of so much takes a fraction of a millisecond.
+const PieceBytes = 1 << 20;
 
 let pool: Piscina | undefined;
 
@@ -26,10 +29,21 @@ function hashPool(): Piscina {
   return pool;
 }
 
+/** SHA-256 of what is added to it, on another thread; with `keep` all of it comes back in one piece. */
+export function hashStream(keep: boolean): HashStream {
+  return new HashStream((job, transferList) => hashPool().run(job, { name: "sha256Stream", transferList }), keep);
+}
+
 /** SHA-256. `bytes` must not change until the promise is settled. */
 export async function hashBytes(bytes: Uint8Array): Promise<Uint8Array> {
   if (bytes.length < OffThreadBytes) return createHash("sha256").update(bytes).digest();
-  return (await hashPool().run(bytes, { name: "sha256" })) as Uint8Array;
+  const stream = hashStream(false);
+  for (let offset = 0; offset < bytes.length; offset += PieceBytes) {
+    // Other work goes on in between.
+    if (offset > 0) await new Promise((resolve) => setImmediate(resolve));
+    stream.add(new Uint8Array(bytes.subarray(offset, offset + PieceBytes)));
+  }
+  return (await stream.end()).hash;
 }
 
 /**

@@ -77,6 +77,7 @@ export class ReplicaDataPlane implements DataPlane {
       machine,
       words,
       every: options.checkpointEvery,
+      logFill: () => this.logFill,
       inPlace: hashInPlace,
       rollBack: (toSeqno) => this.#rollBackMachine(toSeqno),
       taken: (snapshot) => this.#taken(snapshot),

@@ -12,11 +12,13 @@ export function wholeSnapshot(snapshot: SnapshotBytes): Uint8Array {
 
 /** Takes chunks as they are asked for. */
 export class SnapshotPull {
-  readonly #chunks: Uint8Array[] = [];
+  readonly #chunks: Uint8Array<ArrayBuffer>[] = [];
+  /** Handed over as it is. */
+  readonly whole: Uint8Array | undefined;
   #rest: Iterator<Uint8Array> | undefined;
 
   constructor(snapshot: SnapshotBytes) {
-    if (types.isUint8Array(snapshot)) this.#chunks.push(snapshot);
+    if (types.isUint8Array(snapshot)) this.whole = snapshot;
     else if (typeof snapshot === "object" && snapshot !== null && Symbol.iterator in snapshot) {
       this.#rest = snapshot[Symbol.iterator]();
       // A generator has not begun yet: what it reads before its first chunk is to be of now.
@@ -40,7 +42,19 @@ export class SnapshotPull {
     return this.#rest === undefined;
   }
 
+  /** The chunks taken since the last call: copies, whose buffers are the caller's. None where the machine gave its state in one piece. */
+  drain(): Uint8Array<ArrayBuffer>[] {
+    return this.#chunks.splice(0);
+  }
+
+  /** What was taken and not drained. */
   bytes(): Uint8Array {
+    if (this.whole) return this.whole;
     return this.#chunks.length === 1 ? (this.#chunks[0] as Uint8Array) : Buffer.concat(this.#chunks);
+  }
+
+  /** Bytes that bytes() would return. */
+  get length(): number {
+    return this.whole?.length ?? this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   }
 }

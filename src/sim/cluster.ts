@@ -87,7 +87,11 @@ export class SimulatedCluster {
   /** Replicas whose disk failed: they promise nothing until they are started again. */
   readonly storageLost = new Set<number>();
   readonly disks: SimulatedDisks | undefined;
+  /** Until then the hub runs, unless a disk is done before. */
+  private runsToUs = 0;
   private readonly dead = new Set<number>();
+  /** Dead ones of whose memory nothing, or not all, is on a disk. */
+  private readonly forgotten = new Set<number>();
   private readonly rollbackTrace = new Float64Array(3);
   private readonly rollbackTraceBytes = new Uint8Array(this.rollbackTrace.buffer);
   readonly operatorPort: number;
@@ -115,6 +119,9 @@ export class SimulatedCluster {
         () => this.hub.nowUs(),
         this.cluster.group,
         options.diskSyncUs,
+        (completesUs) => {
+          if (completesUs < this.runsToUs) this.hub.stop();
+        },
       );
     }
     for (let place = 0; place < replicas; place++) this.openReplica(place, prng.split(`boot ${place}`));
@@ -171,6 +178,7 @@ export class SimulatedCluster {
     let events = 0;
     for (;;) {
       const untilUs = Math.min(atUs, Math.max(hub.nowUs(), disks.nextUs));
+      this.runsToUs = untilUs;
       if (hub.nowUs() < untilUs) events += hub.run(untilUs, most - events);
       this.bury();
       if (hub.nowUs() < untilUs) return events;
@@ -194,6 +202,7 @@ export class SimulatedCluster {
    */
   crash(place: number, powerLoss = false): void {
     this.hub.setOpen(this.replicaPorts[place]!, false);
+    if (!this.lasts(place)) this.forgotten.add(place);
     this.hosts[place]?.abandon();
     if (powerLoss) this.diskOf(place)?.powerLoss();
     else this.diskOf(place)?.processLoss();
@@ -217,6 +226,7 @@ export class SimulatedCluster {
     const before = this.hosts[place];
     if (before !== undefined && !this.dead.has(place)) this.count(before);
     this.dead.delete(place);
+    this.forgotten.delete(place);
     this.hub.setOpen(this.replicaPorts[place]!, true);
     this.openReplica(place, prng, mayRepair);
   }
@@ -228,6 +238,19 @@ export class SimulatedCluster {
 
   isDead(place: number): boolean {
     return this.dead.has(place);
+  }
+
+  /** Whether it is dead, and will not be what it was when it is started again. */
+  isForgotten(place: number): boolean {
+    return this.forgotten.has(place);
+  }
+
+  /** Whether all that this replica ever told others is on its disk. One that joins has told nothing yet, but its process is not to be another one. */
+  lasts(place: number): boolean {
+    const host = this.host(place);
+    return (
+      this.disks !== undefined && host !== undefined && host.words[StatusWord.Status] !== ReplicaStatus.Recovery && host.data.viewDurable
+    );
   }
 
   /** The replica at this place, unless it is dead, retired or was never started. */

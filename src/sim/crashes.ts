@@ -23,7 +23,7 @@ export class ReplicaCrashes implements Crashes {
 
   kill(replica: number, within: boolean): void {
     const cluster = this.cluster();
-    if (cluster.host(replica) === undefined || !this.mayLose(replica)) return;
+    if (cluster.host(replica) === undefined || !this.mayDie(replica)) return;
     if (within) this.armed.add(replica);
     else this.die(replica, cluster.disks !== undefined && this.prng.chance(0.5));
   }
@@ -38,7 +38,11 @@ export class ReplicaCrashes implements Crashes {
   }
 
   losePower(replicas: readonly number[]): void {
-    for (const replica of replicas) if (this.cluster().host(replica)) this.die(replica, true);
+    for (const replica of replicas) if (this.cluster().host(replica) && this.mayDie(replica)) this.die(replica, true);
+  }
+
+  private mayDie(replica: number): boolean {
+    return this.cluster().lasts(replica) || this.mayLose(replica);
   }
 
   failDisk(replica: number, fault: DiskFault): void {

@@ -15,25 +15,33 @@ interface Completion {
 }
 
 export class SimulatedDisks {
-  readonly disks: SimulatedDisk[];
+  readonly disks: SimulatedDisk[] = [];
   /** Replicas whose directory had to be repaired: their memory was lost. */
   repairs = 0;
   private queue: Completion[] = [];
   private order = 0;
 
   constructor(
-    prng: Prng,
+    private readonly prng: Prng,
     replicas: number,
     private readonly nowUs: () => number,
     private readonly cluster: Uint8Array,
-    syncUs: readonly [number, number],
+    private readonly syncUs: readonly [number, number],
+    /** An operation began that completes then. */
+    private readonly begun: (completesUs: number) => void,
   ) {
-    this.disks = Array.from({ length: replicas }, (_, replica) => {
-      const after = (delayUs: number, run: () => void): void => {
-        this.queue.push({ atUs: Math.ceil(this.nowUs() + delayUs), order: ++this.order, replica, run });
-      };
-      return new SimulatedDisk({ prng: prng.split(`disk ${replica}`), after, syncUs });
-    });
+    for (let replica = 0; replica < replicas; replica++) this.replace(replica, `disk ${replica}`);
+  }
+
+  /** An empty disk takes the place of the replica's. */
+  replace(replica: number, name: string): void {
+    this.queue = this.queue.filter((completion) => completion.replica !== replica);
+    const after = (delayUs: number, run: () => void): void => {
+      const atUs = Math.ceil(this.nowUs() + delayUs);
+      this.queue.push({ atUs, order: ++this.order, replica, run });
+      this.begun(atUs);
+    };
+    this.disks[replica] = new SimulatedDisk({ prng: this.prng.split(name), after, syncUs: this.syncUs });
   }
 
   /** When the next operation completes. */
@@ -61,7 +69,8 @@ export class SimulatedDisks {
   }
 
   private openNow(replica: number, repair: boolean): StoredReplica {
-    const options = { level: DurabilityLevel.Sync, cluster: this.cluster, id: replica, repair, segmentBytes: SegmentBytes };
+    // Its index changes with the members: the directory knows it.
+    const options = { level: DurabilityLevel.Sync, cluster: this.cluster, id: undefined, repair, segmentBytes: SegmentBytes };
     let opened: StoredReplica | undefined;
     let failure: Error | undefined;
     openStoredReplica(this.disks[replica] as SimulatedDisk, options, (error, stored) => {

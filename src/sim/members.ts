@@ -166,7 +166,9 @@ export class MembersOperator {
    * majority of the next ones has the state, and those from then on; what is only asked for may begin at any moment.
    */
   mayLose(place: number): boolean {
-    const newest = this.newest();
+    this.newest();
+    // Also when all that were seen in it are dead now.
+    const newest = this.seen.get(Math.max(...this.seen.keys()))!;
     const before = this.seen.get(newest.epoch - 1);
     const relevant = [newest, ...this.asked.filter(({ epoch }) => epoch === newest.epoch + 1)];
     if (before !== undefined && this.holders(newest) <= tolerated(newest.places.length)) relevant.push(before);
@@ -191,7 +193,7 @@ export class MembersOperator {
     return places.filter((place, index) => {
       const host = this.cluster().host(place);
       // Who has retired was no longer needed, as it seemed.
-      if (host === undefined) return this.cluster().isDead(place);
+      if (host === undefined) return this.cluster().isForgotten(place);
       if (host.words[StatusWord.Status] !== ReplicaStatus.Recovery) return false;
       if (host.epochs.joining) return host.epoch > epoch;
       return bootIds[index] === undefined || bootIds[index] !== hex(host.bootId);
@@ -237,7 +239,12 @@ export class MembersOperator {
     const places: number[] = [];
     for (const place of cluster.replicaPorts.keys()) {
       if (members.includes(place) || cluster.isDead(place)) continue;
-      if (cluster.host(place) === undefined) cluster.restart(place, this.prng.split(`joins ${this.asked.length} ${place}`));
+      if (cluster.host(place) === undefined) {
+        const name = `joins ${this.asked.length} ${place}`;
+        // One that was a member may not come back with what it was.
+        cluster.disks?.replace(place, name);
+        cluster.restart(place, this.prng.split(name));
+      }
       const host = cluster.host(place)!;
       if (host.words[StatusWord.Status] === ReplicaStatus.Recovery && host.engine.lifeId() === undefined) places.push(place);
     }

@@ -204,6 +204,9 @@ const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, diskSyncUs
 /** Short runs in which replicas come, go and lose their memory all the time. */
 const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
 
+/** Members that come and go with their disks: the power fails at any number of them, in the middle of a change too. */
+const membersDisk: FaultProfile = { ...members, durability: "sync", crashes: 3, powerLosses: 5 };
+
 /** Changes of the members that little else disturbs: what the operator draws into them happens. */
 const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, readShares: [0] };
 
@@ -221,6 +224,7 @@ export const profiles: Readonly<Record<string, FaultProfile>> = {
   disk,
   powerLoss,
   members,
+  membersDisk,
   mutationMembers,
   reads,
 };

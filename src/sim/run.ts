@@ -26,7 +26,7 @@ export interface RunOptions {
   clients?: number;
   /** Operations of each seed. Default 2,000. */
   ops?: number;
-  /** Fault profile: none, light, default, harsh, mutation, crash, members, disk, powerLoss or reads. */
+  /** Fault profile: none, light, default, harsh, mutation, crash, members, membersDisk, disk, powerLoss or reads. */
   faults?: string;
   /** One JSON object a seed, and one for the summary, instead of text. */
   json?: boolean;

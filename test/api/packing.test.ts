@@ -5,22 +5,34 @@ import { startGroup } from "./support.js";
 
 const operations = 64;
 
-/** Datagrams that the leader sent for operations that were issued all at once, each longer than the one before: those the kernel can't segment. */
-async function leaderSends(packing: boolean | undefined): Promise<number> {
-  const group = await startGroup({ protocol: "paxos", ...(packing !== undefined && { packing }) });
+/** Datagrams of the leader for operations that were issued all at once, each longer than the one before: those the kernel can't segment. */
+async function atLeader(protocol: "paxos" | "fast-paxos", packing?: boolean): Promise<{ sent: number; received: number }> {
+  const group = await startGroup({ protocol, ...(packing !== undefined && { packing }) });
   const client = await group.connect();
   await client.invoke(Buffer.from("first"));
-  const sent = async () => (await status({ cluster: group.cluster }))[0]!.network.datagramsSent!;
-  const before = await sent();
+  const network = async () => (await status({ cluster: group.cluster }))[0]!.network;
+  const before = await network();
   await Promise.all(Array.from({ length: operations }, (_, index) => client.invoke(Buffer.alloc(16 * (1 + index)))));
-  return (await sent()) - before;
+  const after = await network();
+  return {
+    sent: after.datagramsSent! - before.datagramsSent!,
+    received: after.datagramsReceived! - before.datagramsReceived!,
+  };
 }
 
 it("is on where the cluster file says nothing else", async () => {
-  // One PREPARE for each operation and backup; packed, those of one turn are one datagram or few.
-  expect(await leaderSends(undefined)).toBeLessThan(2 * operations);
+  const { sent, received } = await atLeader("paxos");
+  expect(sent).toBeLessThan(2 * operations);
+  expect(received).toBeLessThan(2 * operations);
 });
 
-it("can be switched off", async () => {
-  expect(await leaderSends(false)).toBeGreaterThanOrEqual(2 * operations);
+it("without it each operation has its PREPAREs and each PREPARE its answer", async () => {
+  const { sent, received } = await atLeader("paxos", false);
+  expect(sent).toBeGreaterThanOrEqual(2 * operations);
+  expect(received).toBeGreaterThanOrEqual(2 * operations);
+});
+
+it("without it each operation has its FAST-VOTEs", async () => {
+  const { received } = await atLeader("fast-paxos", false);
+  expect(received).toBeGreaterThanOrEqual(2 * operations);
 });

@@ -44,10 +44,10 @@ async function runsIn(file: string): Promise<number> {
 }
 
 describe("the suite", () => {
-  it("keeps what was measured when it is interrupted, and goes on with it", { timeout: 60_000 }, async () => {
+  it("keeps what was measured when it is interrupted, and goes on with it", { timeout: 120_000 }, async () => {
     const file = path.join(await folder(), "result.jsonl");
     const first = start([...tiny, "--result", file]);
-    await until(async () => (await runsIn(file)) > 0, "a run is recorded", 30_000);
+    await until(async () => (await runsIn(file)) > 0, "a run is recorded", 60_000);
     first.child.kill("SIGINT");
     const interrupted = await first.ended;
     expect(interrupted.status).toBe(130);

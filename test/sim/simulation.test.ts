@@ -53,6 +53,17 @@ it.each([
   expect(epochs).toBeGreaterThanOrEqual(seeds);
 });
 
+it("members come and go with their disks, and lose power on the way", { timeout: 60_000 }, () => {
+  let epochs = 0;
+  for (let seed = 1; seed <= 6; seed++) {
+    const result = simulate({ ...base, seed, operations: 120, faults: "membersDisk" });
+    expect(result.problems, `seed ${seed}`).toEqual([]);
+    expect(result.faultsInjected.powerLoss).toBeGreaterThan(0);
+    epochs += result.faultsInjected.epochs ?? 0;
+  }
+  expect(epochs).toBeGreaterThanOrEqual(6);
+});
+
 it("completes everything where there are no faults", () => {
   const result = simulate({ ...base, seed: 5, faults: "none" });
   expect(result.problems).toEqual([]);

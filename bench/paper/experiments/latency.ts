@@ -15,7 +15,7 @@ export const latency: Experiment = {
       async run(context, { protocol }) {
         const seconds = context.lengths.secondsPerRun;
         if (!isFloor(protocol)) {
-          const deployment = await context.deployment({ protocol: protocol as ProtocolName });
+          const deployment = await context.deployment({ protocol: protocol as ProtocolName, design: "multicast" });
           return deployment.closed({ clients: 1, seconds });
         }
         const { resent: _, ...values } = await (await context.floor(protocol)).run(1, seconds);

@@ -65,7 +65,7 @@ export const outstanding: Experiment = {
       secondsPerRun: lengths.secondsPerRun,
       points: pointsOf(protocols, "outstanding", lengths.outstanding),
       async run(context, { protocol, outstanding: window }) {
-        const deployment = await context.deployment({ protocol: protocol as ProtocolName });
+        const deployment = await context.deployment({ protocol: protocol as ProtocolName, design: "multicast" });
         return deployment.closed({ clients: 1, processes: 1, window: window!, seconds: context.lengths.secondsPerRun });
       },
     },

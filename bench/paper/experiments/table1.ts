@@ -27,7 +27,7 @@ function stage(lengths: Lengths, protocols: readonly ProtocolName[], replicas: n
     points: [protocols.map((protocol) => ({ protocol, replicas }))],
     async run(context, key) {
       const protocol = key.protocol as ProtocolName;
-      const deployment = await context.deployment({ protocol, replicas, packing: false, rare: true });
+      const deployment = await context.deployment({ protocol, replicas, packing: false, rare: true, design: "multicast" });
       const idle = await deployment.idle(idleSeconds);
       const outcome = await deployment.closed({ clients: 1, seconds: Math.max(shortestSeconds, context.lengths.secondsPerRun) });
       const { delays } = countMessages({ binding: loadBinding(), protocol, replicas });

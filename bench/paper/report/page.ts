@@ -51,6 +51,7 @@ function warnings({ header, runs, summary }: RecordFile): Html {
   return html`${(disagree.length > 0 || summary?.digestsAgree === false) && html`<p class="alert" role="alert"><strong>The replicas of ${disagree.length} runs ended with different digests.</strong> This result must not be used.</p>`}
 ${wrong.length > 0 && html`<p class="alert" role="alert"><strong>Wrong:</strong> ${wrong.slice(0, 5).join("; ")}. This result must not be used.</p>`}
 ${runs.length < header.runs && html`<p class="alert"><strong>Not complete:</strong> ${count(runs.length)} of ${count(header.runs)} runs.</p>`}
+${header.length === "quick" && html`<p class="missing"><strong>Quick:</strong> short runs and few rounds give a first impression, not a measurement.</p>`}
 ${failed > 0 && html`<p class="alert"><strong>${count(failed)} operations failed.</strong></p>`}`;
 }
 

@@ -17,7 +17,7 @@ export type Cell = string | Html | undefined;
 export function table(caption: string, columns: readonly Column[], rows: readonly (readonly Cell[])[]): Html {
   const classOf = ({ kind, paper }: Column) => [kind === "text" ? "text" : "number", paper === true ? "paper" : ""].join(" ").trim();
   return html`<div class="scroller" role="region" aria-label="${caption}" tabindex="0"><table>
-<caption>${caption}</caption>
+<caption><span>${caption}</span></caption>
 <thead><tr>${columns.map((column) => html`<th scope="col" class="${classOf(column)}">${column.head}${column.unit !== undefined && html` <small>${column.unit}</small>`}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (row) => html`

@@ -1,7 +1,7 @@
 /** What must come out of the suite, and whether it did. */
 import { pairedRatio, type RatioInterval } from "../compare/interval.js";
 import type { RecordFile, Summary } from "../record.js";
-import { pointsOf } from "./results.js";
+import { summarize } from "../summary.js";
 
 export interface Verdict {
   what: string;
@@ -10,7 +10,7 @@ export interface Verdict {
   /** The paper's value of the same ratio. */
   paper?: string;
   measured: number | undefined;
-  /** Where it can be had from the rounds of the runs of one client. */
+  /** Of the same ratio in each round by itself, where there are enough. */
   interval?: RatioInterval;
   met: boolean | undefined;
 }
@@ -22,8 +22,6 @@ interface Requirement {
   side: "at most" | "at least";
   text?: string;
   paper?: string;
-  /** Of two sides' p50 at one client. */
-  of?: [a: string, b: string];
 }
 
 const requirements: Requirement[] = [
@@ -33,7 +31,6 @@ const requirements: Requirement[] = [
     limit: 0.65,
     side: "at most",
     paper: "0.61 (135 / 220 µs)",
-    of: ["paxos", "speculative"],
   },
   {
     field: "latencyVsFastPaxos",
@@ -41,7 +38,6 @@ const requirements: Requirement[] = [
     limit: 0.85,
     side: "at most",
     paper: "0.79 (135 / 171 µs)",
-    of: ["fast-paxos", "speculative"],
   },
   { field: "capacityVsPaxos", what: "Capacity, packing off: Speculative Paxos / Paxos", limit: 2.6, side: "at least", paper: "2.6" },
   {
@@ -65,21 +61,28 @@ const requirements: Requirement[] = [
     what: "Latency at one client: Paxos / C floor of two round trips",
     limit: 1.5,
     side: "at most",
-    of: ["floor-two-round-trips", "paxos"],
   },
   {
     field: "latencyVsFloor",
     what: "Latency at one client: Speculative Paxos / C floor of one round trip",
     limit: 1.3,
     side: "at most",
-    of: ["floor-one-round-trip", "speculative"],
   },
 ];
 
+/** Of what there is: a result that is not complete has no summary of its own. */
 export function verdictsOf(record: RecordFile): Verdict[] {
-  return requirements.map(({ field, what, limit, side, text, paper, of }) => {
-    const measured = record.summary?.[field];
-    const interval = of === undefined ? undefined : intervalOf(record, ...of);
+  const summary = record.summary ?? summarize(record.runs);
+  const rounds = [...new Set(record.runs.map((run) => run.round))].map((round) =>
+    summarize(record.runs.filter((run) => run.round === round)),
+  );
+  return requirements.map(({ field, what, limit, side, text, paper }) => {
+    const measured = summary[field];
+    const ratios = rounds.map((round) => round[field]).filter((ratio) => ratio !== undefined);
+    const interval = pairedRatio(
+      ratios.map(() => 1),
+      ratios,
+    );
     return {
       what,
       wanted: `${side} ${text ?? limit}`,
@@ -89,18 +92,4 @@ export function verdictsOf(record: RecordFile): Verdict[] {
       met: measured === undefined ? undefined : side === "at most" ? measured <= limit : measured >= limit,
     };
   });
-}
-
-/** Of p50 at one client, over the rounds that both sides have: those are measured one after the other. */
-function intervalOf(record: RecordFile, a: string, b: string): RatioInterval | undefined {
-  const points = pointsOf(record, "latency");
-  const [of, to] = [a, b].map((side) => {
-    const runs = points.find((point) => point.protocol === side)?.runs ?? [];
-    return new Map(runs.map((run) => [run.round, run.values.p50Us ?? Number.NaN]));
-  }) as [Map<number, number>, Map<number, number>];
-  const rounds = [...of.keys()].filter((round) => to.has(round));
-  return pairedRatio(
-    rounds.map((round) => of.get(round)!),
-    rounds.map((round) => to.get(round)!),
-  );
 }

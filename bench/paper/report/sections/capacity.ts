@@ -29,7 +29,7 @@ type ValueOf = (side: string, packing: boolean) => number | undefined;
 
 function absolute(all: string[], value: ValueOf) {
   return barChart({
-    id: "capacity",
+    id: "capacity-absolute",
     title: "Capacity: packing off (full), on (pale)",
     description: all.map((side) => `${look(side).name}: ${count(value(side, false))}, with packing ${count(value(side, true))}`).join("; "),
     axis: "operations per second and core",

@@ -36,6 +36,7 @@ export async function costSection(record: RecordFile): Promise<Html> {
   const clients = Math.max(...parts.flatMap(({ busy }) => busy.map((point) => point.key.clients ?? 0)));
   return html`<p>By the operating system’s accounting (user and system time of each process), at ${count(clients)} clients, the most of Figure 8. The busiest replica is the one that limits a group on separate machines.</p>
 <div class="pair">${await Promise.all(charts)}</div>
+${busiest(parts)}
 ${parts.map(({ packing, busy }) => raw(busy, packing))}`;
 }
 
@@ -85,36 +86,43 @@ function describe(costs: readonly Cost[]): string {
   return costs.map(({ role, cpuUs }) => `${role} ${count(cpuUs)}`).join(", ");
 }
 
-function raw(points: readonly Point[], packing: boolean): Html {
-  const rows = points.flatMap((point) =>
-    costsOf(point).map((cost) => [
-      look(point.protocol).name,
-      cost.role,
-      count(cost.cpuUs),
-      count(cost.userUs),
-      count(cost.systemUs),
-      count(cost.voluntary),
-      count(cost.involuntary),
-      count(cost.sent),
-      count(cost.received),
-    ]),
+const figures = [
+  { head: "CPU", unit: "µs" },
+  { head: "user", unit: "µs" },
+  { head: "system", unit: "µs" },
+  { head: "Switches, voluntary" },
+  { head: "involuntary" },
+  { head: "Sent", unit: "bytes" },
+  { head: "Received", unit: "bytes" },
+];
+
+function figuresOf({ cpuUs, userUs, systemUs, voluntary, involuntary, sent, received }: Cost): string[] {
+  return [cpuUs, userUs, systemUs, voluntary, involuntary, sent, received].map(count);
+}
+
+function busiest(parts: readonly { packing: boolean; busy: Point[] }[]): Html {
+  const rows = parts.flatMap(({ packing, busy }) =>
+    busy.flatMap((point) => {
+      const replicas = costsOf(point).filter(({ role }) => role.startsWith("replica"));
+      const most = replicas.sort((a, b) => b.cpuUs - a.cpuUs)[0];
+      return most === undefined ? [] : [[look(point.protocol).name, packing ? "on" : "off", most.role, ...figuresOf(most)]];
+    }),
   );
+  return table(
+    "The busiest replica process: per operation, medians over the rounds; context switches by kind, bytes of UDP payload",
+    [{ head: "Protocol", kind: "text" }, { head: "Packing", kind: "text" }, { head: "Process", kind: "text" }, ...figures],
+    rows,
+  );
+}
+
+function raw(points: readonly Point[], packing: boolean): Html {
+  const rows = points.flatMap((point) => costsOf(point).map((cost) => [look(point.protocol).name, cost.role, ...figuresOf(cost)]));
   const title = `Every process, packing ${packing ? "on" : "off"}`;
   return collapsed(
     title,
     table(
       `${title}: per operation, medians over the rounds; bytes are the payload of UDP`,
-      [
-        { head: "Protocol", kind: "text" },
-        { head: "Process", kind: "text" },
-        { head: "CPU", unit: "µs" },
-        { head: "user", unit: "µs" },
-        { head: "system", unit: "µs" },
-        { head: "Switches, voluntary" },
-        { head: "involuntary" },
-        { head: "Sent", unit: "bytes" },
-        { head: "Received", unit: "bytes" },
-      ],
+      [{ head: "Protocol", kind: "text" }, { head: "Process", kind: "text" }, ...figures],
       rows,
     ),
   );

@@ -39,14 +39,9 @@ function finding(rates: readonly number[], at: (side: string, rate: number) => P
     const [speculative, paxos] = ["speculative", "paxos"].map((side) => medianOf(at(side, rate), "opsPerSecond"));
     return speculative === undefined || paxos === undefined ? [] : [{ rate, ahead: speculative >= paxos }];
   });
-  const last = compared.findLast(({ ahead }) => ahead);
   if (compared.length === 0) return undefined;
-  const ends = compared.at(-1)!.ahead
-    ? "at every rate measured"
-    : last === undefined
-      ? "at no rate"
-      : `up to ${nameOf(last.rate)} of reordering`;
-  return html`<p class="finding">Speculative Paxos has at least the throughput of Paxos ${ends}.</p>`;
+  const ahead = compared.filter((each) => each.ahead).map(({ rate }) => nameOf(rate));
+  return html`<p class="finding">Speculative Paxos has at least the throughput of Paxos ${ahead.length === compared.length ? "at every rate measured" : ahead.length === 0 ? "at no rate measured" : html`at ${ahead.join(", ")} of reordering, and less at the other rates`}.</p>`;
 }
 
 function nameOf(ppm: number): string {

@@ -26,7 +26,7 @@ export function table1Section(record: RecordFile): Html {
       formula(said?.messagesText, said?.messages?.(n)),
     ];
   });
-  return html`<p>Counted, not timed, with one operation outstanding, packing off and synchronizations apart; so b = 1, and the paper’s terms in s are left out of the values. A datagram counts where it is sent and where it is received. Message delays come from the simulator with unit delays.</p>
+  return html`<p>Counted by the replicas’ sockets, with one operation outstanding, packing off and synchronizations apart; so b = 1, and the paper’s terms in s are left out of the values. At a replica counts what it receives and what it sends; in all, each message counts once. Message delays are those of the simulator, where each message takes one unit of time.</p>
 ${table(
   "Messages of the protocols, measured and in the paper’s Table 1",
   [

@@ -17,10 +17,10 @@ export function verdictSection(record: RecordFile): Html {
     verdict.interval === undefined ? undefined : `${times(verdict.interval.low)} – ${times(verdict.interval.high)}`,
     verdict.paper,
   ]);
-  return html`${record.summary === undefined && html`<p class="missing"><strong>No summary:</strong> the suite did not come to its end. Resume it: the same command with <code>--resume</code> and the result’s file.</p>`}
-${record.summary !== undefined && html`<p class="finding">${met.length} of ${measured.length} ratios measured are as wanted.</p>`}
+  return html`${record.summary === undefined && html`<p class="missing"><strong>No summary:</strong> the suite did not come to its end; these ratios are of the runs that there are. <code class="whole">--resume</code> goes on with it.</p>`}
+<p class="finding">${met.length} of ${measured.length} ratios measured are as wanted.</p>
 ${table(
-  "Ratios of medians over the rounds of this result; interval: 95%, from the rounds of the experiment “latency”, where it can be had",
+  "Ratios of medians over the rounds; interval: 95%, of the same ratio in each round by itself, from three rounds on",
   [
     { head: "Ratio", kind: "text" },
     { head: "Outcome", kind: "text" },

@@ -141,8 +141,9 @@ export class CheckpointKeeper {
     this.#finish(taking);
   }
 
-  /** The state was replaced by a snapshot from elsewhere. */
+  /** The state was replaced by a snapshot from elsewhere, or an epoch begins: what is under way is of no use, and the next one is taken. */
   reset(): void {
+    this.#tookUs = 0;
     this.#pulling?.stream?.abandon();
     this.#pulling = undefined;
     this.#hashing = false;

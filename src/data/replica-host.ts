@@ -371,6 +371,7 @@ export class ReplicaHost {
     this.#configDigest = configDigest({ ...this.#cluster, replicas: members.map(({ address }) => ({ ip: "", port: portOf(address) })) });
     if (!joins && this.data.status === ReplicaStatus.Normal) {
       // The others, and those that join, need the state the epoch begins with.
+      this.data.keeper.reset();
       this.data.commitExecuted();
       this.#beginControl();
     }

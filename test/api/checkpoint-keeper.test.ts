@@ -100,6 +100,15 @@ it("takes every second checkpoint where one takes long, the same ones as others 
   expect(taken.slice(4)).toEqual([8, 9, 10, 11]);
 });
 
+it("takes the one with which an epoch begins, whatever is under way", async () => {
+  const keeper = new Keeper(chunks);
+  for (let i = 1; i <= 2; i++) await keeper.reach(i * every, 1e6, 500_000);
+  keeper.words[StatusWord.Executed] = 4 * every;
+  keeper.keeper.advance(4 * every);
+  keeper.keeper.reset();
+  expect(await keeper.reach(5 * every, 1e6, 1_000)).toMatchObject({ seqno: 5 * every });
+});
+
 it("takes each of them once the log is half full", async () => {
   const keeper = new Keeper(chunks);
   keeper.fill = 0.6;

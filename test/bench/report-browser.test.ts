@@ -28,6 +28,8 @@ const charts = [
 ];
 const narrow = { width: 375, height: 800 };
 const wide = { width: 1280, height: 900 };
+/** Between margins of 15 mm, at 96 pixels an inch. */
+const a4 = { width: 680, height: 1009 };
 
 describe.skipIf(executablePath === undefined)("the report in a browser", () => {
   const folder = mkdtempSync(path.join(tmpdir(), "squall-browser-"));
@@ -115,7 +117,7 @@ describe.skipIf(executablePath === undefined)("the report in a browser", () => {
     }
   });
 
-  it("prints the figures that are folded away on the screen", async () => {
+  it("prints the figures that are folded away on the screen, no table wider than the paper", async () => {
     await page.evaluate(() => {
       for (const details of document.querySelectorAll("details")) details.open = false;
     });
@@ -123,6 +125,8 @@ describe.skipIf(executablePath === undefined)("the report in a browser", () => {
     expect(await shown()).toBe(false);
     await page.emulateMedia({ media: "print" });
     expect(await shown()).toBe(true);
+    await page.setViewportSize(a4);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(a4.width);
     await page.emulateMedia({ media: "screen" });
   });
 });

@@ -59,7 +59,7 @@ th:first-child, td:first-child { padding-left: 0; }
 th.text, td.text { text-align: left; }
 thead th { border-bottom: 1px solid var(--ink-soft); font-weight: 600; vertical-align: bottom; }
 tbody th { white-space: normal; min-width: 8.5rem; }
-th small, td small { font-size: 0.8125rem; font-weight: 400; color: var(--ink-soft); }
+th small, td small { font-size: 0.93em; font-weight: 400; color: var(--ink-soft); }
 thead small { display: block; }
 .paper { color: var(--ink-soft); font-style: italic; }
 .status { font-weight: 600; white-space: nowrap; color: var(--ink-soft); }
@@ -79,16 +79,18 @@ pre { overflow-x: auto; padding: 0.8rem 1rem; background: var(--tint); font-size
   .pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 }
 @media print {
+  html { font-size: 75%; }
   :root { --page: #fff; --ink: #000; --ink-soft: #444; --rule: #ccc; --tint: #f4f4f4; }
-  body { max-width: none; padding: 0; font-size: 10pt; }
+  body { max-width: none; padding: 0; }
   nav, summary { display: none; }
   details::details-content { content-visibility: visible; display: block; }
   section, figure, tr { break-inside: avoid-page; }
   section { margin-top: 1.5rem; break-inside: auto; }
   h2, h3, caption, figcaption { break-after: avoid-page; }
   .scroller { overflow: visible; }
-  table { font-size: 8pt; }
-  th, td { padding-left: 0.7rem; }
+  table { font-size: 7.5pt; }
+  th, td { padding-left: 0.6rem; }
+  th { white-space: normal; }
   svg.wide { display: block; }
   svg.narrow { display: none; }
   .pair { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem; }

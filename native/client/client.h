@@ -111,7 +111,10 @@ class Client final : public fabric::Receiver {
     std::vector<uint8_t> result;
   };
 
-  Request& slotOf(uint64_t number) { return slots_[number % config_.window]; }
+  Request& slotOf(uint64_t number) {
+    const uint64_t mask = config_.window - 1;
+    return slots_[(config_.window & mask) == 0 ? number & mask : number % config_.window];
+  }
   void greet();
   void registerSession();
   void onWelcome(const wire::Opened& frame, const fabric::Address& from);

@@ -24,6 +24,8 @@
       "targets": [{
         "target_name": "squall_mutations",
         "defines": ["SQUALL_MUTATIONS=1"],
+        # Its operator new counts, and is nobody else's.
+        "conditions": [["OS=='linux'", {"ldflags": ["-Wl,-Bsymbolic-functions"]}]],
       }],
     }],
   ],

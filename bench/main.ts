@@ -36,6 +36,19 @@ program
   });
 
 program
+  .command("one-process")
+  .description("three replicas and a client on one event loop: processor time an operation, and a target for a profiler")
+  .option("--window <n>", "operations kept outstanding", positive, 64)
+  .option("--seconds <s>", "length of each round", positive, 1)
+  .option("--rounds <n>", "how many rounds, after one to warm up", positive, 5)
+  .addOption(new Option("--wait <how>", "how the loop waits for datagrams").choices(["block", "yield", "spin"]).default("block"))
+  .action(async (options) => {
+    const { benchOneProcess } = await import("./one-process.js");
+    await benchOneProcess(options);
+    process.exit(0);
+  });
+
+program
   .command("garbage")
   .description("JavaScript heap allocated per operation, at replicas and clients")
   .option("--json", "print the figures as one JSON object on the last line", false)

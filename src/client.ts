@@ -1,12 +1,13 @@
 /** The client of a replicated state machine: connects, invokes operations, keeps its window full. */
 import { type ClusterSource, loadCluster } from "./config.js";
-import type { Cluster } from "./config-types.js";
+import { type Cluster, lookAgain } from "./config-types.js";
 import { ClientState, ClientWord, Consistency, dropReasons, type NativeAddress } from "./data/binding.js";
 import { ClientHost, type Submission } from "./data/client-host.js";
 import type { InvokeCallback } from "./data/completions.js";
 import { type FabricLease, leaseFabric } from "./data/fabrics.js";
 import { InvokeCancellation } from "./data/invoke-cancellation.js";
 import { loadBinding } from "./data/load.js";
+import { NameWatch } from "./data/name-watch.js";
 import { type ErrorCode, SquallError, whenNothingCompletes } from "./errors.js";
 import { checkInteger, checkOptions, describeValue, suggestName } from "./options.js";
 import { checkWait, type WaitStrategy } from "./wait.js";
@@ -144,6 +145,7 @@ export class Client {
   readonly #host: ClientHost;
   readonly #lease: FabricLease;
   readonly #cluster: Cluster;
+  readonly #names: NameWatch | undefined;
   #onState: ((state: number) => void) | undefined;
 
   /** Use `connect`. */
@@ -168,6 +170,8 @@ export class Client {
       this.#lease.release();
       throw error;
     }
+    const lookUp = cluster[lookAgain];
+    if (lookUp !== undefined) this.#names = new NameWatch(this.#host, cluster, lookUp);
   }
 
   /**
@@ -276,6 +280,7 @@ export class Client {
   /** Ends the session: rejects operations under way (CLOSED, outcome unknown) and waiting ones (not executed). Idempotent. */
   close(): void {
     if (this.#host.closed) return;
+    this.#names?.stop();
     this.#host.close();
     this.#lease.release();
   }

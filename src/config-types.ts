@@ -1,5 +1,9 @@
+export const lookAgain = Symbol("look names up again");
+
 /** What a cluster file says, resolved: hosts looked up, defaults filled in, keys read. Made by config.ts, read by everybody else. */
 export interface Cluster {
+  /** Looks the names of the cluster file up again; absent where it has none. (A symbol's property stays here when a cluster goes to a Worker.) */
+  [lookAgain]?: () => Promise<Pick<Cluster, "replicas" | "network">>;
   /** Path of the file, when there is one. */
   file: string | undefined;
   /** The cluster id (16 hex digits in the file): every frame carries it. */

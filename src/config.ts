@@ -2,13 +2,14 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { resolveAddresses } from "./config/addresses.js";
+import { type HostLookup, hasNames, resolveAddresses } from "./config/addresses.js";
 import { type CheckedClusterFile, type ClusterFile, validateClusterFile } from "./config/cluster-file.js";
 import { type ClientKey, readClientKey, readSecret } from "./config/keys.js";
-import type { Cluster } from "./config-types.js";
+import { type Cluster, lookAgain } from "./config-types.js";
 import { SquallError } from "./errors.js";
 import { checkOptions, describeValue } from "./options.js";
 
+export type { HostLookup } from "./config/addresses.js";
 export type { ClusterFile } from "./config/cluster-file.js";
 export { type InitOptions, issueClientKey, rewriteMembers, writeClientKey, writeCluster } from "./config/write.js";
 
@@ -24,14 +25,16 @@ export interface LoadClusterOptions {
   clientKey?: string | URL | { cluster: string; id: string; key: string };
   /** Where relative paths start when `source` is an object. Default: the working directory. */
   directory?: string;
+  /** Gives the addresses of a host name, the preferred one first; asked again when nobody answers. Default: the system's, as `dns.lookup`. */
+  lookup?: HostLookup;
 }
 
-const optionNames = ["role", "secret", "clientKey", "directory"] as const;
+const optionNames = ["role", "secret", "clientKey", "directory", "lookup"] as const;
 const loopbackDatagramBytes = 32768;
 const networkDatagramBytes = 1400;
 
 /**
- * Loads a cluster. Hosts are looked up once; an unknown key is refused with the nearest right name.
+ * Loads a cluster. Hosts are looked up now, and by clients and relays again while nobody answers; an unknown key is refused with the nearest right name.
  * Rejects with CLUSTER_FILE_MISSING, CLUSTER_FILE_INVALID, ADDRESS_INVALID, SECRET_MISSING, SECRET_INVALID, WRONG_CLUSTER (a
  * client key of another cluster) or INVALID_OPTION.
  */
@@ -41,7 +44,8 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
   const { content, file, directory } = await readSource(source, options.directory);
   const label = file ?? "cluster object";
   const spec = validateClusterFile(content, label);
-  const addresses = await resolveAddresses(spec, label);
+  const resolve = () => resolveAddresses(spec, label, options.lookup);
+  const addresses = await resolve();
   const secretPath = spec.secretFile === undefined ? undefined : path.resolve(directory, spec.secretFile);
   const cluster: Cluster = {
     file,
@@ -58,6 +62,7 @@ export async function loadCluster(source: ClusterSource, options: LoadClusterOpt
     packing: spec.packing,
     limits: spec.limits,
     timing: spec.timing,
+    ...(hasNames(spec) && { [lookAgain]: resolve }),
   };
   if (!cluster.sealed) warnUnsealed(label);
   return withKeys(cluster, options, label, secretPath);

@@ -12,6 +12,7 @@ export {
 export {
   type ClusterFile,
   type ClusterSource,
+  type HostLookup,
   type InitOptions,
   issueClientKey,
   type LoadClusterOptions,

@@ -68,7 +68,7 @@ export class SuiteContext implements Context {
   }
 
   /** Stops the deployments: even when nobody asks them anything, replicas talk to each other. */
-  endStage(): void {
+  stopDeployments(): void {
     for (const deployment of this.deployments.values()) deployment.stop();
     this.deployments.clear();
   }

@@ -22,6 +22,8 @@ export interface Stage {
   /** For the estimate of the remaining time. */
   secondsPerRun: number;
   points: RunKey[][];
+  /** The next stage uses the same deployments. */
+  keepsDeployments?: boolean;
   run(context: Context, key: RunKey, round: number): Promise<RunOutcome>;
 }
 

@@ -152,6 +152,8 @@ export interface Summary {
   /** p50 of one client: Paxos's over that of the floor of two round trips; Speculative Paxos's over that of one. */
   paxosLatencyVsFloor?: number;
   latencyVsFloor?: number;
+  /** The floor of one round trip over that of two: what this machine can show of the difference. */
+  floorLatencyRatio?: number;
   /** Speculative Paxos's capacity over Paxos's without and with batching, packing off. */
   capacityVsPaxos?: number;
   capacityVsBatching?: number;

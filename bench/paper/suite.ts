@@ -31,7 +31,7 @@ export async function runSuite(header: Header, recorded: readonly Run[], writer:
   try {
     for (const stage of stages) {
       if (stage.runs.length > 0 && wrong.length === 0) await runStage(stage, context, writer, progress, { wrong, failures });
-      context.endStage();
+      if (stage.stage.keepsDeployments !== true) context.stopDeployments();
     }
   } finally {
     progress.stop();

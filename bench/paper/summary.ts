@@ -17,6 +17,7 @@ export function summarize(runs: readonly Run[]): Summary {
     latencyVsFastPaxos: p50("speculative") / p50("fast-paxos"),
     paxosLatencyVsFloor: p50("paxos") / p50("floor-two-round-trips"),
     latencyVsFloor: p50("speculative") / p50("floor-one-round-trip"),
+    floorLatencyRatio: p50("floor-one-round-trip") / p50("floor-two-round-trips"),
     capacityVsPaxos: capacity("speculative", false) / capacity("paxos", false),
     capacityVsBatching: capacity("speculative", false) / capacity("paxos-batching", false),
     packedCapacityVsBatching: capacity("speculative", true) / capacity("paxos-batching", true),

@@ -106,6 +106,13 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     if (engine_ && !engine_->flushReads(count)) Napi::Error::New(info.Env(), "read rows do not fit the window").ThrowAsJavaScriptException();
     return info.Env().Undefined();
   }
+  Napi::Value SetAddresses(const Napi::CallbackInfo& info) {
+    Options o(info.Env(), info[0]);
+    const std::vector<fabric::Address> replicas = o.addresses("replicas");
+    const fabric::Address target = o.address("target", false);
+    if (!o.raise() && engine_) engine_->setAddresses(replicas, target);
+    return info.Env().Undefined();
+  }
   Napi::Value Scramble(const Napi::CallbackInfo& info) {
     if (engine_) engine_->scramble(info[0].ToBoolean().Value());
     return info.Env().Undefined();
@@ -265,6 +272,12 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
   }
   ~RelayObject() override { relay_.reset(); }
   void Finalize(Napi::Env) override { relay_.reset(); }
+  Napi::Value SetTargets(const Napi::CallbackInfo& info) {
+    Options o(info.Env(), info[0]);
+    std::vector<fabric::Address> targets = o.addresses("targets");
+    if (!o.raise() && open_) relay_->setTargets(std::move(targets));
+    return info.Env().Undefined();
+  }
   Napi::Value Counters(const Napi::CallbackInfo& info) {
     Napi::Object o = Napi::Object::New(info.Env());
     if (udp_ && open_) {
@@ -292,7 +305,7 @@ Napi::Function defineClientEngine(Napi::Env env) {
   using O = ClientObject;
   return O::DefineClass(env, "ClientEngine", {
       O::InstanceMethod("start", &O::Start), O::InstanceMethod("flush", &O::Flush), O::InstanceMethod("flushReads", &O::FlushReads), O::InstanceMethod("scramble", &O::Scramble),
-      O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("session", &O::Session), O::InstanceMethod("ref", &O::RefLoop),
+      O::InstanceMethod("setAddresses", &O::SetAddresses), O::InstanceMethod("nowUs", &O::NowUs), O::InstanceMethod("session", &O::Session), O::InstanceMethod("ref", &O::RefLoop),
       O::InstanceMethod("unref", &O::UnrefLoop), O::InstanceMethod("address", &O::Address), O::InstanceMethod("close", &O::Close)});
 }
 Napi::Function defineToolEngine(Napi::Env env) {
@@ -301,7 +314,7 @@ Napi::Function defineToolEngine(Napi::Env env) {
 }
 Napi::Function defineRelay(Napi::Env env) {
   using O = RelayObject;
-  return O::DefineClass(env, "Relay", {O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close)});
+  return O::DefineClass(env, "Relay", {O::InstanceMethod("setTargets", &O::SetTargets), O::InstanceMethod("counters", &O::Counters), O::InstanceMethod("close", &O::Close)});
 }
 
 }  // namespace squall::addon

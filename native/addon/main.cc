@@ -54,6 +54,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("version", Napi::String::New(env, "1"));
 #ifdef SQUALL_MUTATIONS
   exports.Set("mutations", Napi::Boolean::New(env, true));
+  exports.Set("allocations", Napi::Function::New(env, allocationCount, "allocations"));
 #else
   exports.Set("mutations", Napi::Boolean::New(env, false));
 #endif

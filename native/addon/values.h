@@ -68,6 +68,10 @@ Napi::Function defineClientEngine(Napi::Env env);
 Napi::Function defineToolEngine(Napi::Env env);
 Napi::Function defineRelay(Napi::Env env);
 Napi::Value micro(const Napi::CallbackInfo& info);
+#ifdef SQUALL_MUTATIONS
+/// allocations(): of the addon's own code on this thread, ever.
+Napi::Value allocationCount(const Napi::CallbackInfo& info);
+#endif
 /// lockFile(fd): 0, or the errno; EBUSY when another open file has the lock.
 Napi::Value lockFile(const Napi::CallbackInfo& info);
 

@@ -76,15 +76,18 @@ void Client::setState(ClientState state) {
 
 void Client::greet() {
   greetings_++;
-  for (uint32_t i = 0; i < n_; i++)
-    // In another epoch this address may have another index.
-    channels_.sealMessage(MessageType::Hello, greetings_ % 2 ? wire::Target::one(i) : wire::Target::all(), {nonce_, sizeof nonce_}, 0,
+  auto hello = [&](wire::Target target, const fabric::Address& to) {
+    channels_.sealMessage(MessageType::Hello, target, {nonce_, sizeof nonce_}, 0,
                           [&](size_t length) { return fabric_->reserve(endpoint_, length); },
-                          [&](size_t length) { fabric_->commit(endpoint_, length, &config_.replicas[i], 1); });
+                          [&](size_t length) { fabric_->commit(endpoint_, length, &to, 1); });
+  };
+  // In another epoch this address may have another index.
+  for (uint32_t i = 0; i < n_; i++) hello(greetings_ % 2 ? wire::Target::one(i) : wire::Target::all(), config_.replicas[i]);
+  for (const fabric::Address& address : named_) hello(wire::Target::all(), address);
   arm(nowUs() + kGreetEveryUs * std::min<uint32_t>(greetings_, 10));
 }
 
-void Client::onWelcome(const Opened& frame) {
+void Client::onWelcome(const Opened& frame, const fabric::Address& from) {
   if (frame.body.size() < wire::kWelcomeBytes || std::memcmp(frame.body.data(), nonce_, sizeof nonce_) != 0 || frame.sender >= n_) return;
   region_.status[kWelcomes] += 1;
   view_ = std::max(view_, wire::load<uint64_t>(frame.body.data() + 32));
@@ -95,6 +98,7 @@ void Client::onWelcome(const Opened& frame) {
   // Who is in a later epoch, be it of another life, says so in MEMBERS.
   const uint32_t epoch = wire::load<uint32_t>(frame.body.data() + 48);
   if (epoch != epoch_ && (state_ == ClientState::Hello || life == life_ || epoch > epoch_)) return;
+  if (std::find(named_.begin(), named_.end(), from) != named_.end()) config_.replicas[frame.sender] = from;
   offered_[frame.sender] = life;
   offers_ |= 1u << frame.sender;
   uint32_t equal = 0;
@@ -115,6 +119,17 @@ void Client::setReplicas(std::vector<fabric::Address> replicas) {
   n_ = static_cast<uint32_t>(config_.replicas.size());
   quorum_ = protocol::guarded(config_.guardsOff, protocol::kGuardSuperQuorum) ? superquorum(n_) : majority(n_);
   readQuorum_ = protocol::guarded(config_.guardsOff, protocol::kGuardReadQuorum) ? superquorum(n_) : majority(n_);
+}
+
+/// The names of replicas have these addresses now. Who is greeted there and answers has moved, or tells of a later epoch; the addresses
+/// that are known stay until then, for they may be those of a later epoch than the names are from.
+void Client::setAddresses(std::vector<fabric::Address> replicas, const fabric::Address& target) {
+  named_ = std::move(replicas);
+  if (named_.size() > kMaxReplicas) named_.resize(kMaxReplicas);
+  if (target.family && config_.target.family) config_.target = target;
+  if (closed_ || state_ > ClientState::Ready) return;
+  greet();
+  fabric_->flush();
 }
 
 /// A member tells of a later epoch: what is under way is sent again, byte for byte, to its replicas. After a disaster that is another life;

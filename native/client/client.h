@@ -78,6 +78,7 @@ class Client final : public fabric::Receiver {
   bool flush(uint32_t count);
   /// The same for read rows, whose slots are any that are free.
   bool flushReads(uint32_t count);
+  void setAddresses(std::vector<fabric::Address> replicas, const fabric::Address& target);
   void scramble(bool on) { scramble_ = on; }
 
   uint64_t group() const override { return config_.group; }
@@ -110,10 +111,13 @@ class Client final : public fabric::Receiver {
     std::vector<uint8_t> result;
   };
 
-  Request& slotOf(uint64_t number) { return slots_[number % config_.window]; }
+  Request& slotOf(uint64_t number) {
+    const uint64_t mask = config_.window - 1;
+    return slots_[(config_.window & mask) == 0 ? number & mask : number % config_.window];
+  }
   void greet();
   void registerSession();
-  void onWelcome(const wire::Opened& frame);
+  void onWelcome(const wire::Opened& frame, const fabric::Address& from);
   void onMembers(const wire::Opened& frame);
   void setReplicas(std::vector<fabric::Address> replicas);
   void onReplies(const wire::Opened& frame);
@@ -157,6 +161,7 @@ class Client final : public fabric::Receiver {
   uint64_t view_ = 0;                     // the newest heard of
   uint8_t nonce_[16] = {};
   LifeId life_{};                         // that of the cluster; zero until it is known
+  std::vector<fabric::Address> named_;    // where the names of replicas led when they were looked up again
   uint32_t epoch_ = 0;
   LifeId offered_[kMaxReplicas] = {};
   uint32_t offers_ = 0;                   // replicas that named a life (bit mask)

@@ -28,7 +28,7 @@ void Client::onDatagram(const fabric::Datagram& datagram) {
     } else if (frame.complete) {
       if (frame.type == MessageType::Reply) onReplies(frame);
       else if (frame.type == MessageType::ReadReply) onReadReplies(frame);
-      else if (frame.type == MessageType::Welcome) onWelcome(frame);
+      else if (frame.type == MessageType::Welcome) onWelcome(frame, datagram.from);
       else if (frame.type == MessageType::Members) onMembers(frame);
       else if (frame.type == MessageType::Reject && !frame.body.empty()) {
         const auto reason = static_cast<DropReason>(frame.body[0]);

@@ -26,8 +26,13 @@ Position Log::position(uint64_t seqno) const {
 }
 
 uint64_t Log::place(uint64_t offset, uint64_t size) const {
-  const uint64_t inRing = offset % maxBytes_;
-  return inRing + size > maxBytes_ ? offset + maxBytes_ - inRing : offset;
+  const uint64_t at = inRing(offset);
+  return at + size > maxBytes_ ? offset + maxBytes_ - at : offset;
+}
+
+void Log::setBottom(uint64_t offset) {
+  bottom_ = offset;
+  lap_ = offset - offset % maxBytes_;
 }
 
 bool Log::hasRoom(size_t recordBytes) const {
@@ -50,7 +55,7 @@ uint8_t* Log::room(size_t length, uint64_t& offset) {
   offset = place(top_, size);
   if (offset + size > bottom_ + maxBytes_) return nullptr;
   top_ = offset + size;
-  return bytes_ + offset % maxBytes_;
+  return bytes_ + inRing(offset);
 }
 
 Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view, const uint8_t* hash) {
@@ -69,8 +74,15 @@ Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view, const uint8_t*
   if (hash) std::memcpy(e.hash.data(), hash, e.hash.size());
   else wire::sha256({hashAt(end_), 32}, hashOperations_ ? record : record.first(wire::kRecordBytes), e.hash);
   end_++;
-  if (!due_ && checkpointEvery_ && isCheckpoint(end_) && !isReconfiguration(end_)) due_ = end_;
+  if (!due_ && checkpointEvery_ && (end_ >= quietSeqno_ || e.cumulativeBytes >= quietBytes_)) findDue();
   return e;
+}
+
+void Log::findDue() {
+  if (isCheckpoint(end_) && !isReconfiguration(end_)) due_ = end_;
+  const uint64_t part = maxBytes_ / kCheckpointParts;
+  quietSeqno_ = (end_ / checkpointEvery_ + 1) * checkpointEvery_;
+  quietBytes_ = (cumulativeBytesAt(end_) / part + 1) * part;
 }
 
 bool Log::setResult(uint64_t seqno, wire::ResultStatus status, Bytes result) {
@@ -88,6 +100,7 @@ bool Log::setResult(uint64_t seqno, wire::ResultStatus status, Bytes result) {
 void Log::rollbackTo(uint64_t seqno) {
   if (seqno >= end_) return;
   end_ = std::max(seqno, base_);
+  quietSeqno_ = 0;
   if (due_ > end_) due_ = 0;
   if (end_ == base_) { top_ = bottom_; return; }
   // Results are stored in the log's order, behind the records of their batch: the last one that is kept may reach beyond the first
@@ -103,7 +116,7 @@ void Log::rollbackTo(uint64_t seqno) {
 void Log::truncate(uint64_t seqno) {
   if (seqno <= base_ || seqno > end_) return;
   atBase_ = position(seqno);
-  bottom_ = seqno == end_ ? top_ : at(seqno + 1).recordOffset;
+  setBottom(seqno == end_ ? top_ : at(seqno + 1).recordOffset);
   base_ = seqno;
   if (base_ - origin_ >= maxEntries_) origin_ = base_ - base_ % maxEntries_;
   if (due_ && due_ <= base_) due_ = nextCheckpoint(base_);
@@ -113,7 +126,8 @@ void Log::restore(uint64_t seqno, const Position& position) {
   base_ = end_ = checkpointed_ = seqno;
   origin_ = seqno - seqno % maxEntries_;
   atBase_ = position;
-  bottom_ = top_ = checkpointTop_ = due_ = 0;
+  top_ = checkpointTop_ = due_ = quietSeqno_ = 0;
+  setBottom(0);
 }
 
 bool Log::isCheckpoint(uint64_t seqno) const {

@@ -66,9 +66,9 @@ class Log {
   uint64_t cumulativeBytesAt(uint64_t seqno) const { return seqno == base_ ? atBase_.cumulativeBytes : at(seqno).cumulativeBytes; }
   uint64_t timeUsAt(uint64_t seqno) const { return seqno == base_ ? atBase_.timeUs : at(seqno).timeUs; }
   Position position(uint64_t seqno) const;
-  Bytes record(uint64_t seqno) const { const Entry& e = at(seqno); return {bytes_ + e.recordOffset % maxBytes_, e.recordBytes}; }
+  Bytes record(uint64_t seqno) const { const Entry& e = at(seqno); return {bytes_ + inRing(e.recordOffset), e.recordBytes}; }
   Bytes operation(uint64_t seqno) const { return record(seqno).subspan(wire::kRecordBytes); }
-  Bytes result(uint64_t seqno) const { const Entry& e = at(seqno); return {bytes_ + e.resultOffset % maxBytes_, e.resultBytes}; }
+  Bytes result(uint64_t seqno) const { const Entry& e = at(seqno); return {bytes_ + inRing(e.resultOffset), e.resultBytes}; }
   uint64_t request(uint64_t seqno) const { return wire::load<uint64_t>(record(seqno).data() + 8); }
   uint64_t sessionId(uint64_t seqno) const { return wire::load<uint64_t>(record(seqno).data()); }
 
@@ -117,9 +117,16 @@ class Log {
     const uint64_t i = seqno - 1 - origin_;
     return i < maxEntries_ ? i : i - maxEntries_;
   }
+  /// Of an offset from bottom_ to a ring's length behind it, without the division that would be most of what an access costs.
+  uint64_t inRing(uint64_t offset) const {
+    const uint64_t i = offset - lap_;
+    return i < maxBytes_ ? i : i - maxBytes_;
+  }
+  void setBottom(uint64_t offset);
   /// Where `size` bytes behind `offset` lie in one piece.
   uint64_t place(uint64_t offset, uint64_t size) const;
   uint8_t* room(size_t length, uint64_t& offset);
+  void findDue();
   bool isCheckpoint(uint64_t seqno) const;
   uint64_t nextCheckpoint(uint64_t after) const;
 
@@ -132,9 +139,12 @@ class Log {
   uint64_t base_ = 0, end_ = 0;
   uint64_t origin_ = 0;          // the multiple of maxEntries_ at or below base_
   Position atBase_;
+  uint64_t lap_ = 0;             // the multiple of maxBytes_ at or below bottom_
   uint64_t bottom_ = 0, top_ = 0;   // offsets of the first byte in use and behind the last; they only rise, but for a rollback
   uint64_t checkpointed_ = 0, due_ = 0;
   uint64_t checkpointTop_ = 0;   // offset behind the last checkpoint
+  // An entry that is appended below both is no checkpoint.
+  uint64_t quietSeqno_ = 0, quietBytes_ = 0;
 };
 
 }  // namespace squall::log

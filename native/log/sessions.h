@@ -87,7 +87,10 @@ class Sessions {
   void erase(uint32_t session);
   uint32_t freeSlot();
   void release(uint64_t seqno);
-  uint64_t slotIndex(uint32_t session, uint64_t request) const { return uint64_t{session} * window_ + request % window_; }
+  uint64_t slotIndex(uint32_t session, uint64_t request) const {
+    const uint64_t mask = window_ - 1;
+    return uint64_t{session} * window_ + ((window_ & mask) == 0 ? request & mask : request % window_);      // a division costs 11 ns
+  }
   Slot& slot(uint32_t session, uint64_t request) const { return slots_[slotIndex(session, request)]; }
   bool wellFormed(Bytes in, uint64_t seqno) const;
   bool cloneAt(const Log& log, uint64_t seqno, Clone& clone) const;

@@ -41,7 +41,8 @@ bool Log::load(StateReader& in) {
   due_ = in.get<uint64_t>();
   end_ = base_;
   origin_ = base_ - base_ % maxEntries_;
-  bottom_ = top_ = checkpointTop_ = 0;
+  top_ = checkpointTop_ = quietSeqno_ = 0;
+  setBottom(0);
   if (!in.ok() || end < base_ || end - base_ > maxEntries_) return false;
   while (end_ < end) {
     Entry e = in.get<Entry>();

@@ -25,6 +25,8 @@ class Relay final : public fabric::Receiver {
     endpoint_ = fabric::kNoEndpoint;
   }
 
+  void setTargets(std::vector<fabric::Address> targets) { targets_ = std::move(targets); }
+
   uint64_t group() const override { return 0; }   // every group
   void onDatagram(const fabric::Datagram& datagram) override {
     uint8_t* out = fabric_->reserve(endpoint_, datagram.length);

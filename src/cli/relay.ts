@@ -7,7 +7,8 @@ export const registerRelay: Register = (program) => {
     .command("relay")
     .description("run the relay of the serialized design until SIGINT or SIGTERM")
     .addOption(clusterOption())
-    .action(async (options: { cluster: string }) => {
+    .option("--client-key <path>", "a client's key: with it, or the secret, the relay follows when the members change")
+    .action(async (options: { cluster: string; clientKey?: string }) => {
       const relay = await createRelay(options);
       // Before anybody is told: who is told may stop this process at once.
       const stopped = untilStopped();

@@ -15,11 +15,26 @@ export interface ResolvedAddresses {
   loopback: boolean;
 }
 
+/** The addresses of a host name, the preferred one first; rejects or gives none where it has none. */
+export type HostLookup = (host: string) => Promise<readonly string[]>;
+
+const systemLookup: HostLookup = async (host) => (await lookup(host, { all: true })).map(({ address }) => address);
+
+/** Whether any host is a name, which may lead to another address later. */
+export function hasNames(spec: CheckedClusterFile): boolean {
+  const relay = spec.network.design === "serialized" ? spec.network.relay : undefined;
+  return [...spec.replicas, ...(relay === undefined ? [] : [relay])].some(({ host }) => isIP(bare(host)) === 0);
+}
+
 /** Looks every host up once. Throws ADDRESS_INVALID for a name without an address, mixed families or a group that is not multicast. */
-export async function resolveAddresses(spec: CheckedClusterFile, label: string): Promise<ResolvedAddresses> {
+export async function resolveAddresses(
+  spec: CheckedClusterFile,
+  label: string,
+  hostLookup: HostLookup = systemLookup,
+): Promise<ResolvedAddresses> {
   const relay = spec.network.design === "serialized" ? spec.network.relay : undefined;
   const hosts: HostPort[] = relay === undefined ? spec.replicas : [...spec.replicas, relay];
-  const found = await Promise.all(hosts.map(({ host }) => addressesOf(host, label)));
+  const found = await Promise.all(hosts.map(({ host }) => addressesOf(host, label, hostLookup)));
   const family = commonFamily(found);
   if (family === undefined) {
     throw new SquallError(
@@ -78,14 +93,14 @@ function interfaceAddress(wanted: string | undefined, loopback: boolean, family:
 
 /** The first address of a host. Rejects with ADDRESS_INVALID. */
 export async function lookUp(host: string): Promise<string> {
-  return (await addressesOf(host, "the change"))[0] as string;
+  return (await addressesOf(host, "the change", systemLookup))[0] as string;
 }
 
-async function addressesOf(host: string, label: string): Promise<string[]> {
+async function addressesOf(host: string, label: string, hostLookup: HostLookup): Promise<string[]> {
   if (isIP(bare(host)) !== 0) return [host];
   try {
-    const found = await lookup(host, { all: true });
-    if (found.length > 0) return found.map(({ address }) => address);
+    const found = (await hostLookup(host)).filter((address) => isIP(bare(address)) !== 0);
+    if (found.length > 0) return found;
   } catch (cause) {
     throw new SquallError(
       "ADDRESS_INVALID",

@@ -50,6 +50,9 @@ interface Sample {
 
 const fixedModes = { speculative: Mode.Speculative, leader: Mode.Leader, fast: Mode.Fast } as const;
 
+/** So much of ordered traffic is enough to go back where nothing but missing replicas led to LEADER. */
+const MissingWindowUs = 1_000_000;
+
 export class ModePolicy {
   private readonly configured: ModeChoice;
   private readonly superquorum: number;
@@ -121,7 +124,8 @@ export class ModePolicy {
     // Without traffic nothing shows how the order is, but nothing ever spoke against it when replicas were missing.
     if (this.samples.length === 0) return !this.diverged;
     const lastedUs = this.samples.reduce((sum, sample) => sum + sample.lastedUs, 0);
-    if (lastedUs < 0.9 * this.tuning.windowUs) return false;
+    // Where replicas were missing nothing spoke against the order, and backups fall behind in LEADER views: no longer than needed.
+    if (lastedUs < 0.9 * (this.diverged ? this.tuning.windowUs : Math.min(MissingWindowUs, this.tuning.windowUs))) return false;
     const inversions = this.samples.reduce((sum, sample) => sum + sample.inversions, 0);
     return (inversions * this.cost.meanCostUs) / lastedUs <= this.tuning.lostFraction * this.tuning.returnShare;
   }

@@ -403,6 +403,7 @@ export interface ToolEngineOptions {
 }
 
 export interface NativeRelay {
+  setTargets(to: { targets: NativeAddress[] }): void;
   counters(): Record<string, number>;
   close(): void;
 }

@@ -87,6 +87,8 @@ export interface NativeClientEngine {
   start(): void;
   /** Demonstrations and tests: while on, each request travels in a frame of its own and every replica gets them in another order. */
   scramble(on: boolean): void;
+  /** Names lead there now: replicas are greeted at those addresses too, and are served there once they answer. `target`: the relay. */
+  setAddresses(to: { replicas: NativeAddress[]; target?: NativeAddress }): void;
   /** Takes `count` request rows. Slot = request number mod window; TypeScript guarantees that the slot is free. */
   flush(count: number): void;
   flushReads(count: number): void;

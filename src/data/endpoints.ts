@@ -12,7 +12,7 @@ export interface Endpoints {
   interface?: string;
 }
 
-export function endpointsOf(cluster: Cluster): Endpoints {
+export function endpointsOf(cluster: Pick<Cluster, "replicas" | "network">): Endpoints {
   const { network } = cluster;
   const replicas = cluster.replicas.map(({ ip, port }) => ({ ip, port }));
   switch (network.design) {

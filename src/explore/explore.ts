@@ -69,7 +69,8 @@ export function explore(options: ExploreOptions): Exploration {
 
 export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY, maxStates, maxMs, onProgress }: Bounds): Exploration {
   const startedMs = performance.now();
-  const table = new StateTable(world.words);
+  const { words, keyWords } = world;
+  const table = new StateTable({ words, keyWords, covers: (...pair) => world.covers(...pair) });
   const state = new Uint32Array(world.words);
   const next = new Uint32Array(world.words);
   const violations: Violation[] = [];
@@ -93,15 +94,16 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
       exhausted = false;
       break;
     }
+    if (number % ProgressEvery === 0) onProgress?.({ states: table.count, transitions, depth });
+    if (table.isCovered(number)) continue;
     table.read(number, state);
-    world.forEachMove(state, (replica, move) => {
+    world.forEachFirstMove(state, (replica, move) => {
       if (violations.length > 0) return;
       transitions++;
       next.set(state);
       world.apply(next, replica, move);
       if (table.add(next, number, replica, move.event)) check(table.count - 1);
     });
-    if (number % ProgressEvery === 0) onProgress?.({ states: table.count, transitions, depth });
   }
   return {
     states: table.count,
@@ -109,7 +111,7 @@ export function search(world: World, { depth: deepest = Number.POSITIVE_INFINITY
     depth,
     steps: world.stepsTaken,
     replicaStates: world.locals.reduce((sum, locals) => sum + locals.states.length, 0),
-    exhausted: exhausted && violations.length === 0,
+    exhausted: exhausted && violations.length === 0 && world.progresses,
     violations,
     ms: performance.now() - startedMs,
   };

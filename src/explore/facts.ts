@@ -25,12 +25,20 @@ interface Entry {
   hash: string;
 }
 
-function sameVote(a: Entry & { view: number }, b: Entry & { view: number }): boolean {
+function sameVote(a: Given, b: Given): boolean {
   return a.view === b.view && sameEntry(a, b);
 }
 
 function sameEntry(a: Entry, b: Entry): boolean {
   return a.request === b.request && a.seqno === b.seqno && a.hash === b.hash;
+}
+
+type Given = Entry & { view: number };
+
+/** A vote of a lower view than that in which it was given may still show that it was given earlier. */
+function superfluous(fact: Fact, given: readonly Given[]): boolean {
+  if (fact.kind !== "vote" && fact.kind !== "given") return false;
+  return given.some((one) => sameEntry(one, fact) && (fact.kind === "vote" ? fact.view >= one.view : fact.view > one.view));
 }
 
 export class Facts {
@@ -96,15 +104,16 @@ export class Facts {
 
   /** The same in fewer: what the client has been given takes the place of the votes for it. */
   settled(ids: Uint32Array): Iterable<number> {
-    const facts = [...ids].map((id) => this.facts[id]!);
-    const given = this.accepted(facts);
+    const given = this.accepted([...ids].map((id) => this.facts[id]!));
     if (given.length === 0) return ids;
-    // A vote of a lower view may still show that it was given earlier.
-    const superfluous = (fact: Fact): boolean =>
-      (fact.kind === "vote" || fact.kind === "given") &&
-      given.some((one) => sameEntry(one, fact) && (fact.kind === "vote" ? fact.view >= one.view : fact.view > one.view));
-    const left = [...ids].filter((id) => !superfluous(this.facts[id]!));
+    const left = [...ids].filter((id) => !superfluous(this.facts[id]!, given));
     return [...left, ...given.map((one) => this.id({ kind: "given", ...one }))];
+  }
+
+  /** Whether `more` says all that `less` does. */
+  cover(more: Uint32Array, less: Uint32Array): boolean {
+    const given = [...more].flatMap((id) => (this.facts[id]!.kind === "given" ? [this.facts[id] as Given] : []));
+    return less.every((id) => more.includes(id) || superfluous(this.facts[id]!, given));
   }
 
   /**
@@ -132,9 +141,9 @@ export class Facts {
   }
 
   /** What the client was given, each entry in the lowest view that shows it. */
-  private accepted(facts: readonly Fact[]): (Entry & { view: number })[] {
+  private accepted(facts: readonly Fact[]): Given[] {
     const votes = new Map<string, { voters: Set<number>; view: number; entry: Entry }>();
-    const accepted = new Map<string, Entry & { view: number }>();
+    const accepted = new Map<string, Given>();
     const accept = ({ request, seqno, hash }: Entry, view: number): void => {
       const key = `${request} ${seqno} ${hash}`;
       const before = accepted.get(key);

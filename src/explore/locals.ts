@@ -4,7 +4,7 @@
  * nothing.
  */
 import { decodeStartView } from "../control/messages.js";
-import { MessageType, type NativeBinding } from "../data/binding.js";
+import { MessageType, type NativeBinding, ReplicaStatus } from "../data/binding.js";
 import { type Fact, type Facts, HashDigits } from "./facts.js";
 import { operationAt } from "./machine.js";
 import type { Messages } from "./messages.js";
@@ -65,6 +65,31 @@ export class Locals {
       this.steps.push(new Map());
     }
     return number;
+  }
+
+  /** Whether the replica, unless it recovers, never comes back to a state that it was in before. */
+  get progresses(): boolean {
+    const Open = 1;
+    const Done = 2;
+    const marks = new Uint8Array(this.states.length);
+    for (let first = 0; first < marks.length; first++) {
+      const recovers = this.states[first]!.status === ReplicaStatus.Recovery;
+      for (const path = recovers || marks[first] === Done ? [] : [first]; path.length > 0; ) {
+        const state = path[path.length - 1]!;
+        if (marks[state] !== 0) {
+          marks[state] = Done;
+          path.pop();
+          continue;
+        }
+        marks[state] = Open;
+        for (const { next } of this.steps[state]!.values()) {
+          if (next === state || marks[next] === Done || this.states[next]!.status === ReplicaStatus.Recovery) continue;
+          if (marks[next] === Open) return false;
+          path.push(next);
+        }
+      }
+    }
+    return true;
   }
 
   private eventOf(event: number): ReplicaEvent {

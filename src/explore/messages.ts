@@ -10,6 +10,12 @@ export interface Message {
   readonly body: Uint8Array;
 }
 
+interface KnownMessage extends Message {
+  /** The first two words of the body: of most a view and a seqno. */
+  readonly view: number;
+  readonly seqno: number;
+}
+
 const names = new Map<number, string>(Object.entries(MessageType).map(([name, type]) => [type, name]));
 
 /** Types whose first word is a view, which mean nothing to a replica that has gone on to a later one ... */
@@ -31,7 +37,7 @@ const untilCommitted = new Set<number>([MessageType.SyncReply, MessageType.InVie
 const calls = new Set<number>([MessageType.StartReconciliation, MessageType.StartViewRequest]);
 
 export class Messages {
-  private readonly messages: Message[] = [];
+  private readonly messages: KnownMessage[] = [];
   private readonly known = new Map<string, number>();
 
   /** `simple`: a view is merged and installed once. */
@@ -56,7 +62,7 @@ export class Messages {
     if (id === undefined) {
       id = this.messages.length;
       this.known.set(key, id);
-      this.messages.push({ ...message, body: new Uint8Array(body) });
+      this.messages.push({ from, to, type, body: new Uint8Array(body), view: word(body, 0), seqno: word(body, 8) });
     }
     return id;
   }
@@ -66,34 +72,35 @@ export class Messages {
    * to a view that it was past.
    */
   matters(id: number, { view, committed, end, status, asking }: ReplicaState, lasting: boolean): boolean {
-    const { type, body } = this.messages[id]!;
+    const { type, body, view: ofView, seqno } = this.messages[id]!;
     // Each process asks by a name of its own, which the answer repeats first.
     if (type === MessageType.RecoveryAnswer) return body[0] === asking;
     if (!lasting || status === ReplicaStatus.Recovery) return true;
-    if (type === MessageType.Commit) return word(body, 8) > committed;
+    if (type === MessageType.Commit) return seqno > committed;
     const normal = status === ReplicaStatus.Normal;
     if (calls.has(type)) return !(normal && view === this.lastView && this.simple);
     if (!ofOneView.has(type)) return true;
-    if (word(body, 0) !== view || !normal || !this.simple) return word(body, 0) >= view;
-    if (untilCommitted.has(type)) return word(body, 8) > committed;
-    return !untilEntered.has(type) && (type !== MessageType.Sync || word(body, 8) > end);
+    if (ofView !== view || !normal || !this.simple) return ofView >= view;
+    if (untilCommitted.has(type)) return seqno > committed;
+    return !untilEntered.has(type) && (type !== MessageType.Sync || seqno > end);
   }
 
   /** For people. */
   describe(id: number): string {
-    const { from, to, type, body } = this.messages[id]!;
+    const { from, to, type, body, view, seqno } = this.messages[id]!;
     const name = names.get(type) ?? `type ${type}`;
     if (from === clientId) return `${name} ${word(body, 16)} of the client reaches replica ${to}`;
     const fields = [];
-    if (body.length >= 8 && type !== MessageType.RecoveryQuery && type !== MessageType.RecoveryAnswer) fields.push(`view ${word(body, 0)}`);
+    if (body.length >= 8 && type !== MessageType.RecoveryQuery && type !== MessageType.RecoveryAnswer) fields.push(`view ${view}`);
     if (type === MessageType.Sync || type === MessageType.SyncReply || type === MessageType.Commit || type === MessageType.InView)
-      fields.push(`seqno ${word(body, 8)}`);
+      fields.push(`seqno ${seqno}`);
     return `${name}${fields.length > 0 ? ` (${fields.join(", ")})` : ""} of replica ${from} reaches replica ${to}`;
   }
 }
 
-/** Little-endian, below 2^53. */
+/** Little-endian, below 2^53; 0 where there is none. */
 function word(body: Uint8Array, at: number): number {
+  if (body.length < at + 8) return 0;
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }

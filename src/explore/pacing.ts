@@ -110,8 +110,8 @@ export const changing: Readonly<Record<string, readonly string[]>> = {
   Context: ["incarnation", "vector", "known", "bootId"],
 };
 
-/** Within other objects: how often the source of an installation was asked. */
-export const pinnedAnywhere: Readonly<Record<string, unknown>> = { unanswered: 0, triedBoth: false };
+/** Within other objects: how often the source of an installation was asked, and who is asked when it has been asked in vain for long. */
+export const pinnedAnywhere: Readonly<Record<string, unknown>> = { unanswered: 0, triedBoth: false, spare: 0 };
 
 /** In a view, what an earlier reconciliation left behind; outside of one, what the last view did: both begin anew. By class, or class and field. */
 export const idleInView: readonly string[] = ["Reconciliation", "Reconciliation.heard", "Recovery", "Prefetch"];

@@ -51,6 +51,8 @@ export interface ReplicaState {
   readonly status: number;
   readonly committed: number;
   readonly end: number;
+  /** The incarnations that it knows of, of all replicas. */
+  readonly vector: string;
   /** The process, from 0, that is still asking which incarnation of this replica it is; -1: it knows. */
   readonly asking: number;
 }
@@ -234,9 +236,9 @@ export class ExploredReplica {
     }
   }
 
-  /** A process's name for itself is the only thing that a blank replica brings along. */
-  private get context(): { bootId: Uint8Array } {
-    return (this.control as unknown as { context: { bootId: Uint8Array } }).context;
+  /** A process's name for itself, in `bootId`, is the only thing that a blank replica brings along. */
+  private get context(): { bootId: Uint8Array; readonly vector: readonly number[] } {
+    return (this.control as unknown as { context: { bootId: Uint8Array; vector: number[] } }).context;
   }
 
   private outcome(): Outcome {
@@ -258,6 +260,7 @@ export class ExploredReplica {
       status,
       committed,
       end,
+      vector: this.context.vector.join(),
       asking,
     };
   }

@@ -55,8 +55,8 @@ function replay(world: World, events: readonly TraceEvent[]): TraceEvent[] | und
   const initial = world.initial();
   const states = initial.slice(0, world.n);
   const sent = new Set<number>();
-  for (let r = 0; r < world.n; r++) for (const id of world.inboxes[r]!.members(initial[world.n + r]!)) sent.add(id);
-  const facts = [...world.factSets.members(initial[2 * world.n]!)];
+  for (let r = 0; r < world.n; r++) for (const id of world.inbox(initial, r)) sent.add(id);
+  const facts = [...world.factsOf(initial)];
   const kept: TraceEvent[] = [];
   for (const { replica, event } of events) {
     if (event >= 0 && !sent.has(event)) continue;

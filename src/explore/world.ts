@@ -1,7 +1,7 @@
 /**
  * The group as a whole, in numbers: a state of each replica, the messages that may reach it, and what the outside has seen. Says where one can
- * go from there. Two reductions, neither of which hides anything (docs/explore.md): what a replica sends without changing itself is sent
- * at once, and messages that can change nothing any more are forgotten.
+ * go from there. The reductions hide nothing (docs/explore.md): what a replica sends without changing itself is sent at once, messages
+ * that can change nothing any more are forgotten, replicas that nobody can disturb go first, and of two states one may cover the other.
  */
 import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import { SquallError } from "../errors.js";
@@ -9,6 +9,7 @@ import { Facts } from "./facts.js";
 import { IdSets } from "./id-sets.js";
 import { Event, Locals, type Step } from "./locals.js";
 import { Messages } from "./messages.js";
+import { Order } from "./order.js";
 import { clientId, type ExploredGroup, ExploredReplica, LogEntries } from "./replica.js";
 import { requestBody } from "./requests.js";
 
@@ -18,8 +19,8 @@ export interface WorldOptions extends ExploredGroup {
   views: number;
   /** Events that come first, as traces show them. */
   after?: readonly string[];
-  /** False: without what docs/explore.md lists as reductions of the search, so that a test can compare. Default true. */
-  reduced?: boolean;
+  /** Fewer than all of what docs/explore.md lists as reductions of the search, so that a test can compare. Default "all". */
+  reductions?: "none" | "local" | "all";
 }
 
 /** What an event adds: messages for each replica, by the number of their set, and facts. */
@@ -35,6 +36,8 @@ export interface Move extends Effect {
 
 interface Expansion {
   readonly moves: readonly Move[];
+  /** Whether the replica can give up its view for the next one, or there is none that is searched. */
+  readonly leaves: boolean;
   /** What happens at once, as it takes no possibility away. */
   readonly idle: Effect;
   readonly idleEvents: readonly number[];
@@ -45,21 +48,29 @@ interface Expansion {
 const SetupRounds = 20;
 const MaxProcesses = 16;
 const MaxViews = 16;
+const MostRemembered = 2_000_000;
 
-/** Words of a state: the replicas' states, their inboxes, the facts, the crashes so far. */
+/** Words of a state: the replicas' states, the crashes so far, the replicas' inboxes, the facts. */
 export class World {
   readonly n: number;
   readonly words: number;
+  /** The first words of a state, in which two must be alike for one to cover the other. */
+  readonly keyWords: number;
+  private readonly inboxesAt: number;
+  private readonly factsAt: number;
+  private readonly order: Order;
   readonly messages: Messages;
   readonly locals: Locals[];
   readonly facts: Facts;
-  readonly inboxes: IdSets[];
-  readonly factSets = new IdSets();
+  private readonly inboxes: IdSets[];
+  private readonly factSets = new IdSets();
   private readonly replicas: ExploredReplica[];
   /** By replica, its state, and its inbox. */
   private readonly expansions: Map<number, Expansion>[][];
   /** By replica, what it looks like to messages, and its inbox. */
   private readonly pruned: Map<number, Map<number, number>>[];
+  /** How many of the two. */
+  private remembered = 0;
   private readonly prunedFacts = new Map<number, Map<number, number>>();
   private readonly settled = new Map<number, number>();
   private readonly verdicts = new Map<number, string | undefined>();
@@ -72,6 +83,10 @@ export class World {
     this.n = n;
     this.f = (n - 1) / 2;
     this.words = 2 * n + 2;
+    this.inboxesAt = n + 1;
+    this.keyWords = this.reductions === "all" ? this.inboxesAt : this.words;
+    this.factsAt = 2 * n + 1;
+    this.order = new Order(options);
     this.facts = new Facts(n, options.guardsOff);
     this.messages = new Messages(options.views, (options.guardsOff & (Guard.MergeOnce | Guard.InstallOnce)) === 0);
     this.replicas = Array.from({ length: n }, (_, id) => new ExploredReplica(options, id));
@@ -89,6 +104,10 @@ export class World {
   /** What happened before the search began. */
   get before(): readonly string[] {
     return this.options.after ?? [];
+  }
+
+  private get reductions(): "none" | "local" | "all" {
+    return this.options.reductions ?? "all";
   }
 
   /** Steps of the real code so far. */
@@ -118,7 +137,7 @@ export class World {
       const { committed, end } = this.locals[r]!.states[states[r]!]!;
       if (committed !== 1 || end !== 1) throw new Error(`replica ${r} has not committed the session: ${committed} of ${end}`);
       state[r] = states[r]!;
-      state[n + r] = this.inboxes[r]!.of(Array.from({ length: ops }, (_, i) => this.requestTo(r, i + 1)));
+      state[this.inboxesAt + r] = this.inboxes[r]!.of(Array.from({ length: ops }, (_, i) => this.requestTo(r, i + 1)));
     }
     this.settle(state);
     for (const line of this.options.after ?? []) {
@@ -136,17 +155,52 @@ export class World {
     return this.messages.id({ from: clientId, to, type: MessageType.Request, body: requestBody(request) });
   }
 
-  /** Calls `go` with each replica and what it can do but for crashes. */
+  /** Calls `go` with each replica and what it can do. */
   forEachMove(state: Uint32Array, go: (replica: number, move: Move) => void): void {
-    for (let r = 0; r < this.n; r++) {
-      for (const move of this.expand(r, state[r]!, state[this.n + r]!).moves) go(r, move);
-      if (this.mayCrash(state, r)) go(r, this.crash(r, state));
+    for (let r = 0; r < this.n; r++) this.forEachMoveOf(r, state, go);
+  }
+
+  /** The same for replicas with which it is enough to go on. */
+  forEachFirstMove(state: Uint32Array, go: (replica: number, move: Move) => void): void {
+    const first = this.first(state);
+    for (let r = 0; r < this.n; r++) if (first & (1 << r)) this.forEachMoveOf(r, state, go);
+  }
+
+  private forEachMoveOf(r: number, state: Uint32Array, go: (replica: number, move: Move) => void): void {
+    for (const move of this.expandIn(state, r).moves) go(r, move);
+    if (this.mayCrash(state, r)) go(r, this.crash(r, state));
+  }
+
+  /** A bit for each replica that is to go on. */
+  private first(state: Uint32Array): number {
+    if (this.reductions !== "all" || this.crashesLeft(state)) return 2 ** this.n - 1;
+    return this.order.choose(
+      this.locals.map((locals, r) => {
+        const { moves, leaves } = this.expandIn(state, r);
+        return { state: locals.states[state[r]!]!, moves: moves.length, leaves };
+      }),
+    );
+  }
+
+  /** Whether whatever can come of the state at `other` can come of that at `state`: the key words are equal. */
+  covers(words: Uint32Array, state: number, otherWords: Uint32Array, other: number): boolean {
+    for (let at = this.keyWords; at < this.words; at++) {
+      const more = words[state + at]!;
+      const less = otherWords[other + at]!;
+      if (more === less) continue;
+      if (at === this.factsAt ? !this.factsCover(more, less) : !this.inboxes[at - this.inboxesAt]!.includes(more, less)) return false;
     }
+    return true;
+  }
+
+  /** Whether what was put off comes up again: every replica only ever goes on. */
+  get progresses(): boolean {
+    return !this.order.applies || this.locals.every((locals) => locals.progresses);
   }
 
   /** `state` becomes what `move` of `replica` makes of it. `idle`, if given, is told what happened besides. */
   apply(state: Uint32Array, replica: number, move: Move, idle?: (replica: number, event: number) => void): void {
-    if (move.event <= Event.Crash) state[this.words - 1]!++;
+    if (move.event <= Event.Crash) state[this.inboxesAt - 1]!++;
     state[replica] = move.next;
     this.add(state, move);
     this.settle(state, idle);
@@ -154,9 +208,19 @@ export class World {
 
   /** What is wrong with it; undefined: nothing. */
   violation(state: Uint32Array): string | undefined {
-    const set = state[2 * this.n]!;
+    const set = state[this.factsAt]!;
     if (!this.verdicts.has(set)) this.verdicts.set(set, this.facts.contradiction(this.factSets.members(set)));
     return this.verdicts.get(set);
+  }
+
+  /** The messages that may reach the replica. */
+  inbox(state: Uint32Array, replica: number): Uint32Array {
+    return this.inboxes[replica]!.members(state[this.inboxesAt + replica]!);
+  }
+
+  /** What the outside has seen. */
+  factsOf(state: Uint32Array): Uint32Array {
+    return this.factSets.members(state[this.factsAt]!);
   }
 
   describe(replica: number, event: number): string {
@@ -166,8 +230,12 @@ export class World {
     return this.messages.describe(event);
   }
 
+  private crashesLeft(state: Uint32Array): boolean {
+    return state[this.inboxesAt - 1]! < this.options.crashes;
+  }
+
   private mayCrash(state: Uint32Array, replica: number): boolean {
-    if (state[this.words - 1]! >= this.options.crashes) return false;
+    if (!this.crashesLeft(state)) return false;
     let down = 1;
     for (let r = 0; r < this.n; r++) {
       if (r !== replica && this.locals[r]!.states[state[r]!]!.status === ReplicaStatus.Recovery) down++;
@@ -176,7 +244,7 @@ export class World {
   }
 
   private crash(replica: number, state: Uint32Array): Move {
-    const event = Event.Crash - (state[this.words - 1]! + 1);
+    const event = Event.Crash - (state[this.inboxesAt - 1]! + 1);
     const { next } = this.locals[replica]!.step(state[replica]!, event);
     return { event, next, ...this.nothing };
   }
@@ -187,34 +255,34 @@ export class World {
     for (let r = 0; r < this.n; r++) {
       const added = effect.inboxes[r]!;
       if (added === 0) continue;
-      const before = state[this.n + r]!;
+      const before = state[this.inboxesAt + r]!;
       const after = this.inboxes[r]!.union(before, added);
       if (after !== before) grew |= 1 << r;
-      state[this.n + r] = after;
+      state[this.inboxesAt + r] = after;
     }
-    if (effect.facts !== 0) state[2 * this.n] = this.settleFacts(this.factSets.union(state[2 * this.n]!, effect.facts));
+    if (effect.facts !== 0) state[this.factsAt] = this.settleFacts(this.factSets.union(state[this.factsAt]!, effect.facts));
     return grew;
   }
 
   /** Everything is sent that can be sent without changing anybody; then what nobody needs any more is forgotten. */
   private settle(state: Uint32Array, idle?: (replica: number, event: number) => void): void {
-    if (this.options.reduced === false) return;
+    if (this.reductions === "none") return;
     for (let due = 2 ** this.n - 1; due !== 0; ) {
       const r = 31 - Math.clz32(due);
       due &= ~(1 << r);
-      const expansion = this.expand(r, state[r]!, state[this.n + r]!);
+      const expansion = this.expandIn(state, r);
       if (expansion.settled !== state[r]) due |= 1 << r;
       state[r] = expansion.settled;
       due |= this.add(state, expansion.idle);
       if (idle) for (const event of expansion.idleEvents) idle(r, event);
     }
-    for (let r = 0; r < this.n; r++) state[this.n + r] = this.prune(r, state, state[this.n + r]!);
-    state[2 * this.n] = this.pruneFacts(state, state[2 * this.n]!);
+    for (let r = 0; r < this.n; r++) state[this.inboxesAt + r] = this.prune(r, state, state[this.inboxesAt + r]!);
+    state[this.factsAt] = this.pruneFacts(state, state[this.factsAt]!);
   }
 
   /** Without votes that nobody can complete any more: who is past a view answers in it no more. */
   private pruneFacts(state: Uint32Array, set: number): number {
-    if (state[this.words - 1]! < this.options.crashes) return set;
+    if (this.crashesLeft(state)) return set;
     let key = 0;
     for (let r = 0; r < this.n; r++) {
       const { status, view } = this.locals[r]!.states[state[r]!]!;
@@ -234,6 +302,10 @@ export class World {
     return kept;
   }
 
+  private factsCover(more: number, less: number): boolean {
+    return this.factSets.includes(more, less) || this.facts.cover(this.factSets.members(more), this.factSets.members(less));
+  }
+
   private settleFacts(set: number): number {
     let settled = this.settled.get(set);
     if (settled === undefined) {
@@ -245,7 +317,7 @@ export class World {
 
   private prune(replica: number, state: Uint32Array, inbox: number): number {
     const local = this.locals[replica]!.states[state[replica]!]!;
-    const lasting = state[this.words - 1]! >= this.options.crashes;
+    const lasting = !this.crashesLeft(state);
     const { view, committed, end, status, asking } = local;
     // Everything that Messages.matters looks at.
     const key = ((((view * LogEntries + committed) * LogEntries + end) * 4 + status) * MaxProcesses + asking + 1) * 2 + (lasting ? 1 : 0);
@@ -256,10 +328,15 @@ export class World {
     }
     let kept = known.get(inbox);
     if (kept === undefined) {
+      if (++this.remembered > MostRemembered) this.forget();
       kept = this.inboxes[replica]!.filter(inbox, (id) => this.messages.matters(id, local, lasting));
       known.set(inbox, kept);
     }
     return kept;
+  }
+
+  private expandIn(state: Uint32Array, replica: number): Expansion {
+    return this.expand(replica, state[replica]!, state[this.inboxesAt + replica]!);
   }
 
   private expand(replica: number, local: number, inbox: number): Expansion {
@@ -267,10 +344,18 @@ export class World {
     const known = this.expansions[replica]![local]!;
     let expansion = known.get(inbox);
     if (!expansion) {
+      if (++this.remembered > MostRemembered) this.forget();
       expansion = this.makeExpansion(replica, local, inbox);
       known.set(inbox, expansion);
     }
     return expansion;
+  }
+
+  /** What can be found again is not to fill the memory. */
+  private forget(): void {
+    this.remembered = 0;
+    for (const ofReplica of this.expansions) ofReplica.length = 0;
+    for (const ofReplica of this.pruned) ofReplica.clear();
   }
 
   private makeExpansion(replica: number, local: number, inbox: number): Expansion {
@@ -279,20 +364,23 @@ export class World {
     const idleEvents: number[] = [];
     let idle = this.nothing;
     let settled = local;
+    const { view } = locals.states[local]!;
+    let leaves = view >= this.options.views;
     for (const event of [...this.inboxes[replica]!.members(inbox), Event.Soon, Event.Timeout]) {
       const step = locals.step(settled, event);
       const effect = this.effectOf(step);
-      if (step.gathers && this.options.reduced !== false) {
+      if (step.gathers && this.reductions !== "none") {
         if (effect !== this.nothing || step.next !== settled) idleEvents.push(event);
         idle = this.together(idle, effect);
         settled = step.next;
       } else if (locals.states[step.next]!.view <= this.options.views) {
         const known = moves.some((move) => move.next === step.next && move.facts === effect.facts && sameInboxes(move, effect));
         if (!known) moves.push({ event, next: step.next, ...effect });
+        leaves ||= event === Event.Timeout && locals.states[step.next]!.view === view + 1;
       }
     }
     // What was tried before something was gathered is to be tried once more.
-    return { moves: settled === local ? moves : [], idle, idleEvents, settled };
+    return { moves: settled === local ? moves : [], leaves, idle, idleEvents, settled };
   }
 
   private effectOf(step: Step): Effect {

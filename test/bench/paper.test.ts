@@ -47,7 +47,7 @@ describe("the suite", () => {
   it("keeps what was measured when it is interrupted, and goes on with it", { timeout: 120_000 }, async () => {
     const file = path.join(await folder(), "result.jsonl");
     const first = start([...tiny, "--result", file]);
-    await until(async () => (await runsIn(file)) > 0, "a run is recorded", 60_000);
+    await until(async () => (await runsIn(file)) > 1, "two runs are recorded", 60_000);
     first.child.kill("SIGINT");
     const interrupted = await first.ended;
     expect(interrupted.status).toBe(130);
@@ -59,9 +59,12 @@ describe("the suite", () => {
     expect(await run(...tiny, "--result", file)).toMatchObject({ status: 2, stderr: expect.stringContaining("--resume") });
     // Without its last line end the last run does not count.
     await writeFile(file, (await readFile(file, "utf8")).slice(0, -1));
+    const kept = readRecord(file).runs;
+    expect(kept).toHaveLength(before.runs.length - 1);
     const resumed = await run("paper", "--resume", file, "--json");
     expect(resumed).toMatchObject({ status: 0 });
     const after = readRecord(file);
+    expect(after.runs.slice(0, kept.length)).toEqual(kept);
     expect(after.runs).toHaveLength(after.header.runs);
     expect(new Set(after.runs.map(({ key, round }) => `${round} ${keyText(key)}`)).size).toBe(after.header.runs);
     expect(

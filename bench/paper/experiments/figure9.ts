@@ -1,5 +1,5 @@
 import type { Mode } from "../../cluster-file.js";
-import type { DeploymentOptions } from "../deployment.js";
+import type { Deployment, DeploymentOptions } from "../deployment.js";
 import type { Experiment } from "../experiment.js";
 import { replicated } from "../experiment.js";
 import type { ProtocolName, RunKey } from "../record.js";
@@ -12,6 +12,9 @@ const modes: Partial<Record<RunKey["protocol"], Mode>> = {
   adaptive: "adaptive",
 };
 
+/** What each deployment reorders at the moment. */
+const rates = new WeakMap<Deployment, number>();
+
 /** Each replica lets other requests pass a part of those it receives, with a seed of its own. */
 export const figure9: Experiment = {
   name: "figure9",
@@ -20,14 +23,18 @@ export const figure9: Experiment = {
   stages: (lengths, protocols) => {
     const others = replicated(protocols).filter((protocol) => protocol !== "paxos-batching");
     const sides: RunKey["protocol"][] = protocols.includes("speculative") ? [...others, "speculative-leader", "adaptive"] : others;
-    return lengths.reorderedPpm.map((reorderedPpm) => ({
+    return lengths.reorderedPpm.map((reorderedPpm, index) => ({
+      keepsDeployments: index + 1 < lengths.reorderedPpm.length,
       rounds: lengths.rounds,
       secondsPerRun: lengths.secondsPerRun,
       points: [sides.map((protocol) => ({ protocol, reorderedPpm }))],
-      async run(context, key, round) {
+      async run(context, key) {
         const deployment = await context.deployment(deploymentOf(key.protocol));
-        await deployment.reorder(reorderedPpm, 1 + context.seed * 1_000_003 + reorderedPpm * 10);
-        if (key.protocol === "adaptive" && round === 0) await deployment.closed({ clients, seconds: context.lengths.adaptSeconds });
+        if (rates.get(deployment) !== reorderedPpm) {
+          rates.set(deployment, reorderedPpm);
+          await deployment.reorder(reorderedPpm, 1 + context.seed * 1_000_003 + reorderedPpm * 10);
+          if (key.protocol === "adaptive") await deployment.closed({ clients, seconds: context.lengths.adaptSeconds });
+        }
         return deployment.closed({ clients, seconds: context.lengths.secondsPerRun });
       },
     }));

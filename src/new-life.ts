@@ -76,10 +76,15 @@ export function planFrom({ lifeId, epoch, members }: Membership, from: number | 
   const holding = members.flatMap(({ report }, index) =>
     report !== undefined && report.lifeId === lifeId && report.epoch === epoch && takesPart(report) ? [{ index, report }] : [],
   );
+  // Nobody has a memory: what the disks kept of it is all that is left, and committed.
+  const remains = members.flatMap(({ report }, index) =>
+    holding.length === 0 && report?.lifeId === lifeId && report.epoch === epoch && isRemnant(report) ? [{ index, report }] : [],
+  );
   if (2 * holding.length > n)
     refuse(`${holding.length} of ${n} replicas have their memory: that is a majority, and the group goes on by itself.`);
-  const ranked = [...holding].sort((a, b) => compareStates(b.report, a.report));
-  const chosen = from === "best" ? ranked[0] : holding.find(({ index }) => index === from);
+  const candidates = [...holding, ...remains];
+  const ranked = [...candidates].sort((a, b) => compareStates(b.report, a.report));
+  const chosen = from === "best" ? ranked[0] : candidates.find(({ index }) => index === from);
   if (chosen === undefined) {
     return refuse(
       from === "best"
@@ -93,7 +98,7 @@ export function planFrom({ lifeId, epoch, members }: Membership, from: number | 
       `Only ${joins + 1} of ${n} replicas answer, and a new life needs a majority. Start the others, blank, as after any restart: squall replica --id.`,
     );
   }
-  const ahead = holding.filter(({ report }) => report.committed > chosen.report.speculative);
+  const ahead = candidates.filter(({ report }) => report.committed > chosen.report.speculative);
   if (ahead.length > 0) {
     refuse(
       `Replica ${ahead.map(({ index }) => index).join(", ")} has committed more than replica ${chosen.index} holds. Choose it (--from best), or restart it blank if its state is not to be kept.`,
@@ -116,8 +121,14 @@ export function planFrom({ lifeId, epoch, members }: Membership, from: number | 
   };
 }
 
-/** By the last view a replica was NORMAL in, then what it knows to be committed, then its log. */
+/** Whether it lost its memory, and its disk kept a part. */
+function isRemnant({ status, joining, committed }: ReplicaReport): boolean {
+  return status === "recovery" && !joining && committed > 0;
+}
+
+/** By the last view a replica was NORMAL in, then what it knows to be committed, then its log. Of remnants the view does not count. */
 function compareStates(a: ReplicaReport, b: ReplicaReport): number {
+  if (isRemnant(a)) return a.committed - b.committed;
   return a.lastNormalView - b.lastNormalView || a.committed - b.committed || a.speculative - b.speculative;
 }
 
@@ -129,7 +140,9 @@ function lossesOf(
   const { index: from, report } = chosen;
   const lost = replicas.flatMap((_, index) => (holding.some((one) => one.index === index) ? [] : [index]));
   const losses = [
-    `Kept is what replica ${from} holds: ${report.committed} committed entries, and ${report.speculative - report.committed} behind them of which it does not know whether they were committed.`,
+    isRemnant(report)
+      ? `No replica has its memory. Kept is what the disk of replica ${from} holds: ${report.committed} committed entries.`
+      : `Kept is what replica ${from} holds: ${report.committed} committed entries, and ${report.speculative - report.committed} behind them of which it does not know whether they were committed.`,
     `Lost are operations that were acknowledged and that only replica ${lost.join(", ")} had: none of them is at or below seqno ${report.committed}.`,
   ];
   for (const { index, report: other } of holding) {

@@ -168,6 +168,9 @@ export function standstill(reports: readonly (ReplicaReport | undefined)[]): str
   const n = reports.length;
   const known = reports.filter((report) => report !== undefined);
   const remembering = known.filter(({ status }) => status === "normal" || status === "reconciliation").length;
+  const disks = known.filter(({ status, joining, committed }) => status === "recovery" && !joining && committed > 0).length;
+  if (remembering === 0 && disks > 0 && 2 * known.length > n)
+    return `all replicas that answer have lost their memory, and it does not go on by itself; \`squall recover\` begins a new life with what a disk kept`;
   // Without anybody who lives there is no group yet; where all answer that take part, one can be dead.
   if (remembering === 0 || 2 * remembering > n) return undefined;
   const lost = known.filter(({ status, joining }) => status === "recovery" && !joining).length;

@@ -49,8 +49,16 @@ export const registerReplica: Register = (program) => {
       });
       const metrics = await serveMetrics(replica, options);
       // Before anybody is told: who is told may stop this process at once.
-      const retired = new Promise<void>((resolve) => replica.on("event", (event) => event.type === "retired" && resolve()));
-      const stopped = untilStopped(retired);
+      const ended = new Promise<void>((resolve) =>
+        replica.on("event", (event) => {
+          if (event.type === "invariant-broken") {
+            console.error(`replica ${event.replica} stopped: ${event.message}`);
+            process.exitCode = 1;
+          }
+          if (event.type === "retired" || event.type === "invariant-broken") resolve();
+        }),
+      );
+      const stopped = untilStopped(ended);
       const name = options.join === undefined ? String(options.id) : `to join at ${options.join.ip} port ${options.join.port}`;
       console.log(`replica ${name} is up; ${options.thread} thread, process ${process.pid}`);
       if (metrics !== undefined) console.log(`metrics on ${metrics.address.host} port ${metrics.address.port}`);

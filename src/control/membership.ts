@@ -146,3 +146,10 @@ export function decodeNewEpoch(body: Uint8Array): NewEpochMessage | undefined {
     return undefined;
   }
 }
+
+/** Of a bit mask of members. */
+export function countMembers(mask: number): number {
+  let count = 0;
+  for (let rest = mask; rest > 0; rest >>>= 1) count += rest & 1;
+  return count;
+}

@@ -7,6 +7,7 @@ import { decodeHeartbeat, HeartbeatFlag } from "../control/heartbeat-message.js"
 import {
   type Configuration,
   configurationOf,
+  countMembers,
   decodeConfiguration,
   decodeNewEpoch,
   encodeConfiguration,
@@ -66,6 +67,8 @@ export interface EpochsHost {
   chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined;
   /** Others that this replica hears in its view of the present epoch. */
   silent(): readonly number[];
+  /** Whether a majority told this replica, which recovers, that it has its memory. */
+  answered(): boolean;
   retired(): void;
 }
 
@@ -209,7 +212,8 @@ export class Epochs {
 
   /**
    * An operator's NEW-LIFE: more than f have lost their memory, and the group would stand still for ever. Who has `from` begins the new life
-   * with all that its log holds: what clients were told may be in its uncommitted part too. Another that has its memory joins.
+   * with all that its log holds: what clients were told may be in its uncommitted part too. Another that has its memory joins. Where nobody has
+   * one, it is one whose disk kept a part.
    */
   newLife(nowUs: number, body: Uint8Array): NewLifeAnswer {
     const { engine, data, snapshots, host, bootId } = this.#options;
@@ -223,9 +227,11 @@ export class Epochs {
       return this.#joining || !this.#end ? { state: "pending", epoch } : { state: "done", epoch, ...this.#end };
     if (own === undefined || hex(own) !== message.formerLife || configuration.epoch <= epoch) return refuse("other-life");
     if (message.bootId !== bootId || nowUs - this.#openedUs > 1000 * message.untilUptimeMs) return refuse("expired");
-    if (data.status === ReplicaStatus.Recovery) return refuse("recovering");
+    const lost = data.status === ReplicaStatus.Recovery;
+    if (lost && (this.#joining || data.committed === 0)) return refuse("recovering");
     if (!snapshots) return refuse("no-snapshots");
-    if (this.#replicas.length - host.silent().length > tolerated(this.#replicas.length)) return refuse("not-lost");
+    const heard = this.#replicas.length - host.silent().length;
+    if (lost ? host.answered() : heard > tolerated(this.#replicas.length)) return refuse("not-lost");
     const joins = configuration.members.findIndex((member) => member.bootId === bootId);
     if (joins >= 0) {
       if (!end) return { state: "pending", epoch };
@@ -236,7 +242,7 @@ export class Epochs {
     if (!configuration.members.some(({ from }) => from === this.#id)) return refuse("malformed");
     if (data.status === ReplicaStatus.Normal) host.reconcile(nowUs);
     // From now on the log stands still, for the others that it would take to leave this status are gone.
-    if (data.status !== ReplicaStatus.Reconciliation || data.executed < data.logEnd) return { state: "pending", epoch };
+    if ((data.status !== ReplicaStatus.Reconciliation && !lost) || data.executed < data.logEnd) return { state: "pending", epoch };
     data.commitTo(data.logEnd);
     this.#finish(nowUs, Buffer.from(life, "hex"), configuration, data.logEnd);
     return this.#epoch === epoch || !this.#end ? { state: "pending", epoch } : { state: "done", epoch: this.#epoch, ...this.#end };
@@ -328,15 +334,21 @@ export class Epochs {
   /** This process lives in no view: it is one that joins, or it has lost its memory and recovers in the later epoch. */
   #adopt(nowUs: number, message: NewEpochMessage): void {
     const { configuration, to } = message;
-    const { bootId } = this.#options;
+    const { bootId, engine, data } = this.#options;
     const index = configuration.members.findIndex((member) => member.bootId === bootId);
+    const life = engine.lifeId();
+    // What the disk kept of a life that is over need not be a part of this one. One that joins gets this one's state in its place.
+    if (life !== undefined && hex(life) !== message.life && data.logEnd > 0 && (index < 0 || data.committed > message.seqno)) {
+      data.fail("the data directory is of a life that is over; empty it and start the replica again, and it recovers in the present one");
+      return;
+    }
     if (index >= 0) this.#join(nowUs, message, index);
     else if (to >= 0) this.#enter(nowUs, message, to, false);
   }
 
   #leave({ configuration, holders }: NewEpochMessage): void {
     const n = configuration.members.length;
-    if (bits(holders) > tolerated(n) || !this.#guard(Guard.OldMembersServe)) this.#options.host.retired();
+    if (countMembers(holders) > tolerated(n) || !this.#guard(Guard.OldMembersServe)) this.#options.host.retired();
   }
 
   /**
@@ -353,7 +365,7 @@ export class Epochs {
       this.step(nowUs);
       return;
     }
-    const enough = bits(holders) > tolerated(configuration.members.length);
+    const enough = countMembers(holders) > tolerated(configuration.members.length);
     if (enough || !this.#guard(Guard.JoinWithState)) this.#join(nowUs, message, to);
     else this.#following.begin(nowUs, from, message);
   }
@@ -439,7 +451,7 @@ export class Epochs {
     configuration.members.forEach(({ address }, to) => {
       if (to !== this.#id && nowUs - (this.#heardUs[to] as number) >= TellUs) this.#send(address, to);
     });
-    const enough = bits(this.#holders) > tolerated(configuration.members.length);
+    const enough = countMembers(this.#holders) > tolerated(configuration.members.length);
     if (enough && this.#farewellUs === Never) this.#farewellUs = nowUs + FarewellUs;
     if (nowUs < this.#farewellUs) for (const address of configuration.leaving) this.#send(address, -1);
   }
@@ -478,10 +490,4 @@ export class Epochs {
     const members = this.#replicas.map((address, from): Member => ({ address, from }));
     return { configuration: { epoch: 0, members, leaving: [] }, seqno: 0, hash: NoHash };
   }
-}
-
-function bits(mask: number): number {
-  let count = 0;
-  for (let rest = mask; rest > 0; rest >>>= 1) count += rest & 1;
-  return count;
 }

@@ -158,6 +158,7 @@ export class ReplicaHost {
         controlConfig: (configuration, replica) => this.#controlConfig(replica, configuration.members.length, configuration.epoch),
         chunkFor: (nowUs, from, message) => this.control.chunkFor(nowUs, from, message),
         silent: () => this.control.snapshot.unheard,
+        answered: () => this.control.snapshot.recovery?.code !== "asking",
         retired: () => this.#retire(),
       },
     });

@@ -1,8 +1,11 @@
 /** Two of three replicas lose their memory at once: the group stands still, says so, and goes on only by `squall recover`. */
+import { rm } from "node:fs/promises";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, connect } from "squall";
 import { expect, it, onTestFinished } from "vitest";
 import { until } from "../api/support.js";
-import { makeCluster, squall } from "./processes.js";
+import { counter, makeCluster, type Process, squall, start } from "./processes.js";
 
 const addOne = Buffer.from([1, 0, 0, 0]);
 
@@ -64,4 +67,79 @@ it("a new life begins with the state that is left, and clients go on in their se
       new Set(reports.map(({ status, epoch, lifeId }) => `${status} ${epoch} ${lifeId}`)).size === 1 && reports[0]?.status === "normal"
     );
   }, "all replicas are in one life");
+});
+
+/** Three replicas with data directories, alive, with 50 operations behind them. */
+async function withDisks(durability: "async" | "sync") {
+  const cluster = await makeCluster();
+  const file = await cluster.altered(`${durability}.json`, (content) => {
+    content.durability = durability;
+  });
+  const directory = (id: number) => path.join(path.dirname(file), `data-${id}`);
+  const startReplica = (id: number, ...more: string[]) =>
+    start(["replica", "--cluster", file, "--id", String(id), "--machine", counter, "--data", directory(id), ...more]);
+  const startAll = () => Promise.all([0, 1, 2].map((id) => startReplica(id)));
+  const killAll = async (replicas: Process[]) => {
+    for (const { child } of replicas) child.kill("SIGKILL");
+    await Promise.all(replicas.map(({ ended }) => ended));
+  };
+  const replicas = await startAll();
+  expect(await squall("bootstrap", "--cluster", file)).toMatchObject({ status: 0 });
+  const client = await connect({ cluster: file });
+  onTestFinished(() => client.close());
+  for (let value = 1; value <= 50; value++) expect(await add(client)).toBe(value);
+  return { file, directory, startReplica, startAll, killAll, replicas, client };
+}
+
+it("a new life begins with a disk that is left, and is on the disks of all", { timeout: 90_000 }, async () => {
+  const { file, directory, startAll, killAll, replicas, client } = await withDisks("sync");
+  await killAll(replicas);
+  for (const id of [0, 2]) await rm(directory(id), { recursive: true });
+  const again = await startAll();
+  const done = await squall("recover", "--cluster", file, "--yes", "--json");
+  expect(done).toMatchObject({ status: 0, stderr: "" });
+  expect(JSON.parse(done.stdout.trim())).toMatchObject({ state: "done", epoch: 1, from: 1, takePart: 3 });
+  expect(await add(client)).toBe(51);
+
+  await killAll(again);
+  await startAll();
+  expect(await add(client)).toBe(52);
+});
+
+it("a new life begins with what the disks kept when nobody has a memory", { timeout: 90_000 }, async () => {
+  const { file, directory, startReplica, startAll, killAll, replicas, client } = await withDisks("async");
+  // The disks may lag behind a little.
+  await sleep(500);
+  await killAll(replicas);
+  await rm(directory(0), { recursive: true });
+  const again = await startAll();
+  const status = await squall("status", "--cluster", file);
+  expect(status.stdout).toMatch(/all replicas that answer have lost their memory.*`squall recover`/);
+
+  // Replica 2 is not there, and its disk knows nothing of the new life.
+  await killAll(again.slice(2));
+  const done = await squall("recover", "--cluster", file, "--yes", "--json");
+  expect(done).toMatchObject({ status: 0, stderr: "" });
+  const { from, losses } = JSON.parse(done.stdout.trim()) as { from: number; losses: string[] };
+  expect(from).toBe(1);
+  expect(losses[0]).toMatch(/^No replica has its memory\. Kept is what the disk of replica 1 holds: \d+ committed entries\.$/);
+  const value = await add(client);
+  expect(value).toBeGreaterThan(1);
+  expect(value).toBeLessThanOrEqual(51);
+
+  // What it kept of the former life may be more than the new one began with.
+  const late = await startReplica(2);
+  expect(await late.ended).toBe(1);
+  expect(late.output()).toMatch(/replica 2 stopped: the data directory is of a life that is over.*empty it/);
+  await rm(directory(2), { recursive: true });
+  await startReplica(2);
+  await until(
+    async () => {
+      const { stdout } = await squall("status", "--cluster", file, "--json");
+      return (JSON.parse(stdout) as { status: string }[]).every((report) => report.status === "normal");
+    },
+    "all replicas serve",
+    30_000,
+  );
+  expect(await add(client)).toBe(value + 1);
 });

@@ -13,6 +13,8 @@ const ExportBytes = 256 * 1024;
 const RowHeadBytes = 128;
 /** The committed seqno is written again after so many commits: a restart executes more than it knows to be committed as speculative. */
 const CommitHintEntries = 1024;
+/** Where nothing waits for the disk, so often: what is known to be committed is all that a lost memory keeps. */
+const CommitHintUs = 20_000;
 /** Nothing was written for so long: the replica is idle. */
 const IdleUs = 1_000_000;
 /** What a slow group commit is remembered by, after each one that follows. */
@@ -76,7 +78,7 @@ export class Durability {
   /** Rises when another log or view takes the place of what is on disk. */
   private generation = 0;
   private durableGeneration = -1;
-  private written = { key: "", committed: 0 };
+  private written = { key: "", committed: 0, atUs: 0 };
   private flushes = 0;
   private slowestUs = 0;
   /** When the last group commit ended; undefined: there is something behind it. */
@@ -118,7 +120,7 @@ export class Durability {
     this.next = end + 1;
     this.cut = storedEnd > end;
     this.generation++;
-    if (state) this.written = { key: keyOf(state), committed: state.committed };
+    if (state) this.written = { key: keyOf(state), committed: state.committed, atUs: 0 };
   }
 
   /** Another view, or another log above `keepTo`, takes the place of what is on disk. */
@@ -265,10 +267,16 @@ export class Durability {
     const changed = key !== undefined && key !== this.written.key;
     // A state record that names another view stands for the whole of its log.
     this.collectRows(this.cut || changed);
-    if (!state || key === undefined || (!changed && state.committed < this.written.committed + CommitHintEntries)) return;
+    if (!state || key === undefined || (!changed && !this.hintDue(state.committed))) return;
     this.options.storage.setState(encodeState(state));
-    this.written = { key, committed: state.committed };
+    this.written = { key, committed: state.committed, atUs: this.options.engine.nowUs() };
     this.pending = true;
+  }
+
+  private hintDue(committed: number): boolean {
+    const { written } = this;
+    if (committed >= written.committed + CommitHintEntries) return true;
+    return !this.waits && committed > written.committed && this.options.engine.nowUs() - written.atUs >= CommitHintUs;
   }
 
   /** `all`: even beyond storage's soft limit, for what must appear on disk in one step. */
@@ -307,7 +315,7 @@ export class Durability {
     this.next = snapshot.seqno + 1;
     this.cut = false;
     this.pending = true;
-    this.written = { key: "", committed: 0 };
+    this.written = { key: "", committed: 0, atUs: 0 };
     return true;
   }
 

@@ -29,6 +29,12 @@ export class Announcer {
     this.host = host;
   }
 
+  /** Whether this leader waits for others to install the log that the view starts with: without f of them it commits nothing. */
+  get awaitsQuorum(): boolean {
+    const { context, starts, inView } = this;
+    return context.leads && starts.current?.view === context.data.view && inView.size < context.f;
+  }
+
   /** This leader has installed the log it merged. */
   start(nowUs: number): void {
     this.inView.clear();

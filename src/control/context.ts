@@ -4,6 +4,7 @@ import type { ClusterTiming } from "../config-types.js";
 import { Guard, type MessageType } from "../data/binding.js";
 import { OldestWireVersion } from "../data/wire-version.js";
 import type { DataPlane } from "./data-plane.js";
+import { FetchedRecords } from "./fetched-records.js";
 import type { MergeRules } from "./merge.js";
 import { RowBytes } from "./messages.js";
 import type { ModeTuning } from "./mode.js";
@@ -67,6 +68,8 @@ export class Context {
   readonly messageBytes: number;
   readonly maxRows: number;
   readonly bootId: Uint8Array;
+  /** For the log of the view that is to start, or of one that failed to. */
+  readonly fetched = new FetchedRecords();
   /** This replica's; 1 at bootstrap. */
   incarnation: number;
   private readonly leastIncarnation: number;

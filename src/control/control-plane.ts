@@ -345,6 +345,7 @@ export class ControlPlane {
       this.data.event({ type: "recovered", incarnation: this.context.incarnation });
     }
     this.snapshots.stop();
+    this.context.fetched.clear();
     this.checkpoints.settle(nowUs);
     this.views.installed(nowUs);
     this.policy.entered(nowUs, start.mode as Mode, this.data.logEnd);

@@ -1,8 +1,9 @@
 /** Installing a START-VIEW: rows compared with the own log, what is missing fetched, then one step into the new view. */
-import { Guard, MessageType } from "../data/binding.js";
+import { Guard } from "../data/binding.js";
 import { type Context, MaxSuffixEntries } from "./context.js";
+import { LogFetch } from "./log-fetch.js";
 import { hashKey, type LogRow, RecordPool, recordOf } from "./log-rows.js";
-import { encodeFetch, FetchWhat, HashBytes, type LogParts, RowBytes, type StartViewMessage } from "./messages.js";
+import { HashBytes, type LogParts, RowBytes, type StartViewMessage } from "./messages.js";
 import { RemoteLog } from "./remote-log.js";
 import { type Snapshot, snapshotHash } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
@@ -71,17 +72,17 @@ function finish(context: Context, host: InstallHost, nowUs: number, start: ViewS
 interface Installation {
   message: StartViewMessage;
   /** undefined while the snapshot that comes before it is fetched. */
-  log: RemoteLog | undefined;
+  fetch: LogFetch | undefined;
   snapshot: Snapshot | undefined;
-  /** Whom to fetch from; `spare` sent the START-VIEW too. */
-  source: number;
+  /** Sent the START-VIEW too: the one to fetch from where `source` does not answer. */
   spare: number;
-  fetchUs: number;
-  unanswered: number;
   triedBoth: boolean;
 }
 
-const TriesPerSource = 3;
+type Started = Installation & { fetch: LogFetch };
+
+/** Time-outs, each twice as long as the one before. */
+const TriesPerSource = 4;
 
 export class Installer {
   private readonly context: Context;
@@ -123,12 +124,9 @@ export class Installer {
     }
     const running: Installation = {
       message,
-      log: undefined,
+      fetch: undefined,
       snapshot: undefined,
-      source: from,
       spare: from,
-      fetchUs: Never,
-      unanswered: 0,
       triedBoth: false,
     };
     // Above the committed entries the logs may be known to be equal, too.
@@ -137,10 +135,10 @@ export class Installer {
     const low = shared ? message.base : committed;
     if (message.logBase > low) {
       this.installation = running;
-      this.snapshots.start(nowUs, [from], message.logBase, (doneUs, snapshot) => this.staged(doneUs, running, snapshot));
+      this.snapshots.start(nowUs, [from], message.logBase, (doneUs, snapshot) => this.staged(doneUs, from, running, snapshot));
       return true;
     }
-    if (!this.lineUp(running, low, data.hashAt(low))) return false;
+    if (!this.lineUp(running, from, low, data.hashAt(low))) return false;
     this.installation = running;
     this.advance(nowUs);
     return true;
@@ -149,37 +147,35 @@ export class Installer {
   /** False: records that do not belong to the log. */
   onFetchReply(nowUs: number, from: number, message: LogParts): boolean {
     const running = this.installation;
-    if (!running?.log || running.message.view !== message.view || from !== running.source) return true;
-    running.unanswered = 0;
-    if (running.log.hashesLater(from, message)) return true;
-    const fits =
-      message.what === FetchWhat.Rows ? running.log.addRows(message.from, message.rows) : running.log.addRecords(message.records);
-    if (fits) this.advance(nowUs);
+    if (!running?.fetch || running.message.view !== message.view || from !== running.fetch.source) return true;
+    const fits = running.fetch.onReply(nowUs, message);
+    if (fits && running.fetch.log.complete) this.finish(nowUs);
     return fits;
   }
 
   onTimer(nowUs: number): void {
     const running = this.installation;
-    if (!running || nowUs < running.fetchUs) return;
-    if (++running.unanswered >= TriesPerSource) {
-      if (running.triedBoth || running.spare === running.source) {
+    if (!running?.fetch || nowUs < running.fetch.deadlineUs) return;
+    const { fetch } = running;
+    fetch.expire(nowUs);
+    if (fetch.unanswered >= TriesPerSource) {
+      if (running.triedBoth || running.spare === fetch.source) {
         // They may have forgotten what is asked for; a new START-VIEW tells.
         this.installation = undefined;
         this.host.requestView(nowUs, running.spare, running.message.view);
         return;
       }
-      running.source = running.spare;
-      running.unanswered = 0;
+      running.fetch = new LogFetch(this.context, running.message.view, running.spare, fetch.log);
       running.triedBoth = true;
     }
     this.advance(nowUs);
   }
 
   get deadlineUs(): number {
-    return this.installation?.fetchUs ?? Never;
+    return this.installation?.fetch?.deadlineUs ?? Never;
   }
 
-  private staged(nowUs: number, running: Installation, snapshot: Snapshot): void {
+  private staged(nowUs: number, from: number, running: Installation, snapshot: Snapshot): void {
     if (this.installation !== running) return;
     const { data } = this.context;
     const { message } = running;
@@ -192,29 +188,31 @@ export class Installer {
     const needed = snapshot.seqno > data.committed;
     const low = needed ? snapshot.seqno : data.committed;
     running.snapshot = needed ? snapshot : undefined;
-    if (this.lineUp(running, low, needed ? snapshotHash(snapshot) : data.hashAt(low))) this.advance(nowUs);
+    if (this.lineUp(running, from, low, needed ? snapshotHash(snapshot) : data.hashAt(low))) this.advance(nowUs);
     else this.installation = undefined;
   }
 
-  private lineUp(running: Installation, low: number, anchor: Uint8Array): boolean {
-    const { data } = this.context;
+  private lineUp(running: Installation, from: number, low: number, anchor: Uint8Array): boolean {
+    const { data, fetched } = this.context;
     const { message } = running;
-    running.log = new RemoteLog(data, new RecordPool(data), low, Math.max(low, message.end), anchor);
-    return running.log.addRows(message.base + 1, message.rows);
+    const log = new RemoteLog(data, new RecordPool(data, fetched), low, Math.max(low, message.end), anchor);
+    running.fetch = new LogFetch(this.context, message.view, from, log);
+    return log.addRows(message.base + 1, message.rows);
   }
 
   private advance(nowUs: number): void {
-    const running = this.installation as Installation & { log: RemoteLog };
-    const { message, log, snapshot } = running;
-    const missing = log.missing();
-    if (missing) {
-      running.fetchUs = nowUs + this.context.resendUs;
-      this.context.send(running.source, MessageType.Fetch, encodeFetch({ view: message.view, ...missing }));
-      return;
-    }
+    const { fetch } = this.installation as Started;
+    if (fetch.log.complete) this.finish(nowUs);
+    else fetch.advance(nowUs);
+  }
+
+  private finish(nowUs: number): void {
+    const running = this.installation as Started;
+    const { message, snapshot } = running;
+    const { log, source } = running.fetch;
     const { data } = this.context;
     if (snapshot && data.committed >= snapshot.seqno) {
-      this.staged(nowUs, running, snapshot);
+      this.staged(nowUs, source, running, snapshot);
       return;
     }
     this.installation = undefined;

@@ -1,5 +1,6 @@
 /** Rows of a log suffix as reconciliations compare them, and where the records behind them are found. */
 import type { DataPlane } from "./data-plane.js";
+import type { FetchedRecords } from "./fetched-records.js";
 import type { MergeRow } from "./merge.js";
 import { HashBytes, RowBytes } from "./messages.js";
 
@@ -60,13 +61,16 @@ const VariantsPerOperation = 4;
 /** Records known here, by summary hash and by operation: those of the own log above `low`, and all that were fetched. */
 export class RecordPool {
   private readonly data: DataPlane;
+  private readonly fetched: FetchedRecords;
+  /** Of the own log. */
   private readonly byHash = new Map<string, Uint8Array>();
   /** A number is a seqno of the own log, which stands still meanwhile. */
   private readonly byOperation = new Map<string, (Uint8Array | number)[]>();
   private indexedFrom: number;
 
-  constructor(data: DataPlane) {
+  constructor(data: DataPlane, fetched: FetchedRecords) {
     this.data = data;
+    this.fetched = fetched;
     this.indexedFrom = data.logEnd;
   }
 
@@ -78,13 +82,13 @@ export class RecordPool {
   }
 
   add(row: LogRow, record: Uint8Array): void {
-    this.byHash.set(row.key, record);
+    this.fetched.add(row.key, record);
     this.remember(row.operation, record);
   }
 
   /** The record of `row`, whose predecessor has summary hash `previous`: known by its hash, or one that chains to it. */
   find(previous: Uint8Array, row: LogRow): Uint8Array | undefined {
-    const known = this.byHash.get(row.key);
+    const known = this.findByHash(row);
     if (known) return known;
     for (const variant of this.byOperation.get(row.operation) ?? []) {
       const record = typeof variant === "number" ? this.data.record(variant) : variant;
@@ -96,7 +100,7 @@ export class RecordPool {
   }
 
   findByHash(row: LogRow): Uint8Array | undefined {
-    return this.byHash.get(row.key);
+    return this.byHash.get(row.key) ?? this.fetched.get(row.key);
   }
 
   private remember(operation: string, variant: Uint8Array | number): void {

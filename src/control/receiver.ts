@@ -238,6 +238,8 @@ export class Receiver {
       if (this.context.guard(Guard.InstallOnce)) return true;
       this.parts.views.enter(nowUs, message.view, false);
     }
+    // The first one of its view only: a leader that resends it may be deaf.
+    if (!this.parts.installer.running) this.parts.views.prolong(nowUs);
     return this.parts.installer.begin(nowUs, from, message);
   }
 

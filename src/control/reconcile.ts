@@ -5,12 +5,12 @@
 import { Guard, MessageType, type Mode, ReplicaStatus } from "../data/binding.js";
 import type { Context } from "./context.js";
 import { type InstallHost, installRows, installSnapshot } from "./install.js";
+import { LogFetch } from "./log-fetch.js";
 import { commonPrefix, hashKey, type LogRow, ownRows, RecordPool, recordOf } from "./log-rows.js";
 import { lineUp } from "./member-log.js";
 import { reconfigurationKey } from "./membership.js";
 import { highestLogs, type MergeLog, type MergeResult, merge } from "./merge.js";
-import { encodeFetch, encodeReconcile, encodeStartReconciliation, FetchWhat, type LogParts, type ReconcileMessage } from "./messages.js";
-import type { RemoteLog } from "./remote-log.js";
+import { encodeReconcile, encodeStartReconciliation, type LogParts, type ReconcileMessage } from "./messages.js";
 import { type Snapshot, snapshotHash } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
 
@@ -29,8 +29,7 @@ export interface ReconciliationHost extends InstallHost {
 interface Member {
   message: ReconcileMessage;
   /** undefined: it begins behind what is known here. */
-  log: RemoteLog | undefined;
-  fetchUs: number;
+  fetch: LogFetch | undefined;
   complete: boolean;
 }
 
@@ -59,7 +58,7 @@ export class Reconciliation {
     this.context = context;
     this.snapshots = snapshots;
     this.host = host;
-    this.pool = new RecordPool(context.data);
+    this.pool = new RecordPool(context.data, context.fetched);
   }
 
   /** The log is frozen for `view`. `announce`: tell the others at once. */
@@ -67,7 +66,7 @@ export class Reconciliation {
     this.view = view;
     this.heard.clear();
     this.members.clear();
-    this.pool = new RecordPool(this.context.data);
+    this.pool = new RecordPool(this.context.data, this.context.fetched);
     this.snapshot = undefined;
     this.reconcileBody = undefined;
     this.leaderHasIt = false;
@@ -104,20 +103,19 @@ export class Reconciliation {
       this.considerMerge(nowUs);
       return true;
     }
-    const member: Member = { message, log: undefined, fetchUs: Never, complete: false };
+    const member: Member = { message, fetch: undefined, complete: false };
     if (!this.lineUp(nowUs, from, member)) return false;
     this.members.set(from, member);
-    this.advance(nowUs, from, member);
+    this.advance(nowUs, member);
     return true;
   }
 
   /** False: records that do not belong to the log. */
   onFetchReply(nowUs: number, from: number, message: LogParts): boolean {
     const member = this.members.get(from);
-    if (message.view !== this.view || !member?.log || member.complete) return true;
-    if (member.log.hashesLater(from, message)) return true;
-    const fits = message.what === FetchWhat.Rows ? member.log.addRows(message.from, message.rows) : member.log.addRecords(message.records);
-    if (fits) this.advance(nowUs, from, member);
+    if (message.view !== this.view || !member?.fetch || member.complete) return true;
+    const fits = member.fetch.onReply(nowUs, message);
+    if (fits) this.completed(nowUs, member);
     return fits;
   }
 
@@ -136,8 +134,10 @@ export class Reconciliation {
   onTimer(nowUs: number): void {
     if (this.context.data.status !== ReplicaStatus.Reconciliation) return;
     if (nowUs >= this.resendUs) this.resend(nowUs);
-    for (const [from, member] of this.members) {
-      if (nowUs >= member.fetchUs) this.advance(nowUs, from, member);
+    for (const member of this.members.values()) {
+      if (nowUs < fetchDueUs(member)) continue;
+      member.fetch?.expire(nowUs);
+      this.advance(nowUs, member);
     }
     if (nowUs >= this.mergeUs) this.merge(nowUs);
   }
@@ -145,7 +145,7 @@ export class Reconciliation {
   get deadlineUs(): number {
     if (this.context.data.status !== ReplicaStatus.Reconciliation) return Never;
     let due = Math.min(this.resendUs, this.mergeUs);
-    for (const member of this.members.values()) due = Math.min(due, member.fetchUs);
+    for (const member of this.members.values()) due = Math.min(due, fetchDueUs(member));
     return due;
   }
 
@@ -192,11 +192,10 @@ export class Reconciliation {
   /** False: malformed. A snapshot is fetched first where nothing else tells what the member's log begins with. */
   private lineUp(nowUs: number, from: number, member: Member): boolean {
     const lined = lineUp(this.context, this.pool, member.message, this.snapshot);
-    member.log = undefined;
+    member.fetch = undefined;
     member.complete = false;
-    member.fetchUs = Never;
     if ("log" in lined) {
-      member.log = lined.log;
+      member.fetch = new LogFetch(this.context, this.view, from, lined.log);
       return lined.log.addRows(member.message.committed + 1, member.message.rows);
     }
     if ("conflict" in lined) this.host.fail(`replica ${from} committed another entry at ${lined.conflict}`);
@@ -212,19 +211,17 @@ export class Reconciliation {
     for (const [from, member] of this.members) {
       if (!this.lineUp(nowUs, from, member)) this.members.delete(from);
     }
-    for (const [from, member] of this.members) this.advance(nowUs, from, member);
+    for (const member of this.members.values()) this.advance(nowUs, member);
   }
 
-  private advance(nowUs: number, from: number, member: Member): void {
-    if (!member.log) return;
-    const missing = member.log.missing();
-    if (missing) {
-      member.fetchUs = nowUs + this.context.resendUs;
-      this.context.send(from, MessageType.Fetch, encodeFetch({ view: this.view, ...missing }));
-    } else {
-      member.fetchUs = Never;
-      member.complete = true;
-    }
+  private advance(nowUs: number, member: Member): void {
+    if (!member.fetch) return;
+    member.fetch.advance(nowUs);
+    this.completed(nowUs, member);
+  }
+
+  private completed(nowUs: number, member: Member): void {
+    member.complete = member.fetch?.log.complete ?? false;
     this.considerMerge(nowUs);
   }
 
@@ -268,8 +265,8 @@ export class Reconciliation {
     }
     this.merged = true;
     const valid = this.validMembers();
-    const members = valid.map((replica) => this.members.get(replica) as Member & { log: RemoteLog });
-    const lowest = Math.min(this.frozenOwn?.low ?? data.committed, ...members.map((m) => Math.min(m.message.committed, m.log.low)));
+    const members = valid.map((replica) => this.members.get(replica) as Member & { fetch: LogFetch });
+    const lowest = Math.min(this.frozenOwn?.low ?? data.committed, ...members.map((m) => Math.min(m.message.committed, m.fetch.log.low)));
     const snapshot = this.snapshot;
     const base = snapshot?.seqno ?? Math.max(lowest, data.logBase);
     const baseHash = snapshot ? snapshotHash(snapshot) : data.hashAt(base);
@@ -281,7 +278,7 @@ export class Reconciliation {
         mode: member.message.mode,
         committed: member.message.committed,
         accepted: member.message.accepted,
-        rows: [...ownRows(data, base, member.log.low), ...member.log.rows],
+        rows: [...ownRows(data, base, member.fetch.log.low), ...member.fetch.log.rows],
       }),
     );
     const rules = this.context.mergeRules();
@@ -353,12 +350,16 @@ export class Reconciliation {
   }
 
   /** A second merge, which only a test build makes, needs the logs as they were: the own log changes at the install. */
-  private materialize(base: number, own: MergeLog<LogRow>, members: readonly { log: RemoteLog }[]): void {
+  private materialize(base: number, own: MergeLog<LogRow>, members: readonly { fetch: LogFetch }[]): void {
     const { data } = this.context;
     for (const row of own.rows) row.record ??= data.record(row.seqno);
-    for (const member of members) for (const row of member.log.rows) row.record ??= data.record(row.seqno);
+    for (const member of members) for (const row of member.fetch.log.rows) row.record ??= data.record(row.seqno);
     this.frozenOwn ??= { log: own, low: base };
   }
+}
+
+function fetchDueUs({ fetch, complete }: Member): number {
+  return complete ? Never : (fetch?.deadlineUs ?? Never);
 }
 
 function greatest(a: readonly number[], b: readonly number[]): number[] {

@@ -224,7 +224,7 @@ export class Recovery {
     const { data } = this.context;
     if (this.naive || !this.prefetch.near || answer.status !== ReplicaStatus.Normal || answer.base > data.logEnd) return;
     const low = data.logEnd;
-    const log = new RemoteLog(data, new RecordPool(data), low, Math.max(low, answer.end), data.hashAt(low));
+    const log = new RemoteLog(data, new RecordPool(data, this.context.fetched), low, Math.max(low, answer.end), data.hashAt(low));
     this.prefetch.stop();
     this.naive = { log, answer, source };
     this.onNaiveReply(nowUs, source, undefined);

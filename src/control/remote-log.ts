@@ -20,8 +20,9 @@ export class RemoteLog {
   private rowCursor = 0;
   private commonPrefix: number | undefined;
   private anchor: Uint8Array | undefined;
-  /** Indices of rows whose record is still unknown, ascending. */
-  private unresolved: number[] = [];
+  /** Indices of rows whose record was unknown once the rows were complete, ascending; those before `firstUnresolved` are known by now. */
+  private readonly unresolved: number[] = [];
+  private firstUnresolved = 0;
 
   /** Entries of (low, end], low <= end. `anchor`: the log's summary hash at `low`; undefined: it is fetched too. */
   constructor(
@@ -51,7 +52,7 @@ export class RemoteLog {
   }
 
   get complete(): boolean {
-    return this.missing() === undefined;
+    return this.missing([], 1) === undefined;
   }
 
   /** Rows outside (low, end] and rows that are known already are skipped. */
@@ -100,34 +101,60 @@ export class RemoteLog {
     return this.data.hashLater(from, message, runs);
   }
 
-  /** What to fetch next; undefined: nothing, the log is complete. */
-  missing(): Missing | undefined {
+  /** What is missing now: records come after all rows. */
+  get what(): number {
+    return this.anchor && this.rowsMissing === 0 ? FetchWhat.Records : FetchWhat.Rows;
+  }
+
+  /** What to fetch next, `most` entries, none of them in `asked`; undefined: nothing, the log is complete once what is asked for came. */
+  missing(asked: readonly FetchRange[] = [], most = Number.POSITIVE_INFINITY): Missing | undefined {
     if (this.low === this.end) return undefined;
-    if (!this.anchor) return { what: FetchWhat.Rows, ranges: [{ from: this.low, to: this.end }] };
-    if (this.rowsMissing > 0) return { what: FetchWhat.Rows, ranges: [this.missingRows()] };
+    const ranges = this.what === FetchWhat.Rows ? this.missingRows(asked, most) : this.missingRecords(asked, most);
+    return ranges.length > 0 ? { what: this.what, ranges } : undefined;
+  }
+
+  private missingRows(asked: readonly FetchRange[], most: number): FetchRange[] {
+    // The row at `low` tells the anchor.
+    if (!this.anchor) return covers(asked, this.low) ? [] : [{ from: this.low, to: Math.min(this.end, this.low + most - 1) }];
+    while (this.remoteRows[this.rowCursor]) this.rowCursor++;
+    const free = (index: number): boolean => index < this.end - this.low && !this.remoteRows[index] && !covers(asked, this.low + 1 + index);
+    let first = this.rowCursor;
+    while (first < this.end - this.low && !free(first)) first++;
+    if (first === this.end - this.low) return [];
+    let last = first;
+    while (last + 1 - first < most && free(last + 1)) last++;
+    return [{ from: this.low + 1 + first, to: this.low + 1 + last }];
+  }
+
+  private missingRecords(asked: readonly FetchRange[], most: number): FetchRange[] {
     if (this.commonPrefix === undefined) this.resolve();
-    this.unresolved = this.unresolved.filter((index) => {
-      const row = this.remoteRows[index] as LogRow;
-      row.record ??= this.pool.findByHash(row);
-      return row.record === undefined;
-    });
-    if (this.unresolved.length === 0) return undefined;
+    while (this.firstUnresolved < this.unresolved.length && this.isKnown(this.unresolved[this.firstUnresolved] as number)) {
+      this.firstUnresolved++;
+    }
     const ranges: FetchRange[] = [];
-    for (const index of this.unresolved) {
+    let entries = 0;
+    for (let i = this.firstUnresolved; i < this.unresolved.length && entries < most; i++) {
+      const index = this.unresolved[i] as number;
       const seqno = this.low + 1 + index;
+      if (covers(asked, seqno)) {
+        // What lies between the first and the last range of a request is nobody else's.
+        if (entries > 0) break;
+        continue;
+      }
+      if (this.isKnown(index)) continue;
+      entries++;
       const last = ranges.at(-1);
       if (last && last.to === seqno - 1) last.to = seqno;
       else if (ranges.length < MaxFetchRanges) ranges.push({ from: seqno, to: seqno });
       else break;
     }
-    return { what: FetchWhat.Records, ranges };
+    return ranges;
   }
 
-  private missingRows(): FetchRange {
-    while (this.remoteRows[this.rowCursor]) this.rowCursor++;
-    let last = this.rowCursor;
-    while (last + 1 < this.end - this.low && !this.remoteRows[last + 1]) last++;
-    return { from: this.low + 1 + this.rowCursor, to: this.low + 1 + last };
+  private isKnown(index: number): boolean {
+    const row = this.remoteRows[index] as LogRow;
+    row.record ??= this.pool.findByHash(row);
+    return row.record !== undefined;
   }
 
   private resolve(): void {
@@ -145,4 +172,8 @@ export class RemoteLog {
   private previousHash(index: number): Uint8Array {
     return index === 0 ? (this.anchor as Uint8Array) : (this.remoteRows[index - 1] as LogRow).hash;
   }
+}
+
+function covers(ranges: readonly FetchRange[], seqno: number): boolean {
+  return ranges.some(({ from, to }) => seqno >= from && seqno <= to);
 }

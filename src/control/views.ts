@@ -11,8 +11,13 @@ import type { Reconciliation } from "./reconcile.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
 
 const Never = Number.POSITIVE_INFINITY;
-/** Reconciliations for replicas that recover are started no more often. */
+/** Reconciliations for replicas that recover are started no more often ... */
 const RecoveryPeriodUs = 200_000;
+/** ... and while others are still on their way into this view they would begin from the start. */
+const UnenteredPeriodUs = 2_000_000;
+
+/** While logs are exchanged a view is given up only after so many detection times in which nothing came. */
+const ExchangeDetections = 2;
 
 export interface ViewParts {
   heartbeats: Heartbeats;
@@ -78,7 +83,8 @@ export class Views {
 
   /** `replica` recovers and needs a reconciliation; one serves all that do, and none can make the group thrash. */
   recover(nowUs: number, replica: number): void {
-    if (nowUs - this.enteredUs < RecoveryPeriodUs) return;
+    const periodUs = this.parts.announcer.awaitsQuorum ? UnenteredPeriodUs : RecoveryPeriodUs;
+    if (nowUs - this.enteredUs < periodUs) return;
     this.start(nowUs, `replica ${replica} recovers`);
   }
 
@@ -113,9 +119,10 @@ export class Views {
     if (this.context.data.status === ReplicaStatus.Normal) this.failedViews = 0;
   }
 
-  /** Logs are being exchanged: no reason to give up the view yet. */
+  /** Logs are being exchanged: no reason to give up the view before one that takes part could be found silent. */
   prolong(nowUs: number): void {
-    this.giveUpUs = Math.max(this.giveUpUs, nowUs + this.context.reconciliationTimeoutUs(0));
+    const { detectUs } = this.context;
+    this.giveUpUs = Math.max(this.giveUpUs, nowUs + Math.max(this.context.reconciliationTimeoutUs(0), ExchangeDetections * detectUs));
   }
 
   request(nowUs: number, from: number, view: number): void {

@@ -8,14 +8,19 @@ namespace squall::protocol {
 /// PREPAREs that may be under way at once; what arrives meanwhile is the next one's batch.
 constexpr uint32_t kPrepareWindow = 8;
 
+/// PREPAREs of entries sent again that one backup may have ahead of it.
+constexpr uint32_t kResendWindow = 4;
+
 struct LeaderView {
   /// What the leader knows of a backup.
   struct Backup {
     uint64_t acked;            // it has the log up to here, with the leader's hash
     uint64_t heardUs;          // its last PREPARE-OK of this view; 0: none yet
-    uint64_t resentUs;         // the last entries sent to it again, up to ...
-    uint64_t resentTo;
-    uint64_t missedTo;         // ... of those which it may lack: all that had been sent by then
+    uint64_t resentUs;         // when entries were last sent to it again,
+    uint64_t resentAt;         // where its log ended by then,
+    uint64_t resentTo[kResendWindow];   // the last seqnos of those PREPAREs,
+    uint64_t missedTo;         // and of what it may have lacked: all that had been sent by then
+    uint64_t waitUs;           // as long as nothing of it comes
     uint32_t compared, inverted, absent;
     bool resend;
   };

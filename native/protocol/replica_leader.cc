@@ -14,7 +14,8 @@ namespace {
 constexpr size_t kPrepareBodyBytes = 64 * 1024;    // most of one PREPARE, unless a single record is larger
 constexpr uint32_t kGapsBeforeAsking = 2;          // PREPAREs behind a gap: one is as likely overtaken as lost
 constexpr uint32_t kResendEntries = 512;           // of one PREPARE that repeats entries
-constexpr uint64_t kResendEveryUs = 1000;          // to one backup
+constexpr uint64_t kResendEveryUs = 1000;          // to one backup; twice as long each time that nothing came of it ...
+constexpr uint64_t kLongestResendUs = 32'000;      // ... up to this: its answer, or it, is slow
 constexpr uint32_t kForwardsPerBatch = 16;
 constexpr uint32_t kForwardsPerSecond = 2000;
 }  // namespace
@@ -165,14 +166,13 @@ void Replica::onPrepareOk(const Opened& frame) {
   LeaderView::Backup& backup = leader_.backups[frame.sender];
   backup.heardUs = std::max<uint64_t>(nowUs(), 1);
   if (ok.seqno < backup.acked) return;           // overtaken by a later one
+  // When something of what was sent again has come, more of it follows without being asked for.
+  const bool comes = ok.seqno > backup.resentAt && ok.seqno < backup.missedTo;
   backup.acked = ok.seqno;
   backup.compared = ok.compared;
   backup.inverted = ok.inverted;
   backup.absent = ok.absent;
-  // When what was sent again has come, the next part of it follows without being asked for.
-  const bool partCame = backup.resentTo && ok.seqno >= backup.resentTo && ok.seqno < backup.missedTo;
-  if (partCame) backup.resentUs = 0;
-  backup.resend = partCame || (ok.flags & wire::kGap);
+  backup.resend = comes || (ok.flags & wire::kGap);
 }
 
 /// A backup checked that the client may ask in this session's name; replicas are trusted with that.
@@ -237,18 +237,32 @@ uint64_t Replica::sendPrepare(uint32_t replicas, uint64_t first, uint64_t last, 
   return seqno - 1;
 }
 
-/// To backups that told of a gap: what follows their log's end, a bounded part of it at a time.
+/// To backups that told of a gap: what follows their log's end, a window of a few PREPAREs that moves on as they come. New PREPAREs go on
+/// meanwhile, so such a backup tells of its gap all the time; only one where nothing came for a while lacks what was sent again.
 void Replica::resend() {
   for (uint32_t i = 0; i < config_.n; i++) {
     LeaderView::Backup& backup = leader_.backups[i];
     if (!backup.resend) continue;
     const uint64_t now = nowUs();
-    if (backup.resentUs && now - backup.resentUs < kResendEveryUs) continue;
+    const bool progress = backup.acked > backup.resentAt;
+    const bool goesOn = progress && backup.acked < backup.missedTo;
+    if (!goesOn && backup.resentUs && now - backup.resentUs < (progress ? kResendEveryUs : backup.waitUs)) continue;
     backup.resend = false;
     if (backup.acked >= leader_.prepared || backup.acked < log_.base()) continue;
+    // Twice what it took lately.
+    const uint64_t waitUs = goesOn ? std::max(2 * (now - backup.resentUs), backup.waitUs - backup.waitUs / 8) : progress ? backup.waitUs : 2 * backup.waitUs;
+    backup.waitUs = std::clamp(waitUs, kResendEveryUs, kLongestResendUs);
+    if (!goesOn) {
+      std::fill_n(backup.resentTo, kResendWindow, 0);
+      backup.missedTo = leader_.prepared;
+    }
     backup.resentUs = std::max<uint64_t>(now, 1);
-    backup.resentTo = sendPrepare(1u << i, backup.acked + 1, leader_.prepared, kResendEntries);
-    backup.missedTo = leader_.prepared;
+    backup.resentAt = backup.acked;
+    uint64_t last = std::max(backup.acked, *std::max_element(backup.resentTo, backup.resentTo + kResendWindow));
+    // One only where it is not known yet whether they come.
+    for (uint32_t slot = 0; slot < (goesOn ? kResendWindow : 1) && last < backup.missedTo; slot++)
+      if (backup.resentTo[slot] <= backup.acked)
+        last = backup.resentTo[slot] = sendPrepare(1u << i, last + 1, backup.missedTo, kResendEntries);
   }
 }
 

@@ -11,11 +11,12 @@ const Never = Number.POSITIVE_INFINITY;
 /** Replies that may be under way: of a message's usual size they fit a small receive buffer together. */
 const MostOutstanding = 4;
 const MostRecords = 4096;
-/** Time-outs begin with a resend period, double where nothing comes, up to so many, and shrink again by an eighth a reply. */
+/** Time-outs begin with a resend period, double where nothing comes, up to so many, and then go down to twice what replies take. */
 const LongestTimeoutPeriods = 16;
 
 interface Request extends FetchRange {
   what: number;
+  sentUs: number;
   dueUs: number;
 }
 
@@ -58,7 +59,7 @@ export class LogFetch {
       const { what, ranges } = missing;
       const { from } = ranges[0] as FetchRange;
       const { to } = ranges.at(-1) as FetchRange;
-      this.requests.push({ what, from, to, dueUs: nowUs + this.timeoutUs });
+      this.requests.push({ what, from, to, sentUs: nowUs, dueUs: nowUs + this.timeoutUs });
       context.send(this.source, MessageType.Fetch, encodeFetch({ view: this.view, what, ranges }));
     }
   }
@@ -76,18 +77,18 @@ export class LogFetch {
     if (!fits) return false;
     const [request] = at < 0 ? [] : this.requests.splice(at, 1);
     // Nobody waits for it any more: it was asked for twice, and the window is as full as it was.
-    if (request) this.learn(request, message);
+    if (request) this.learn(nowUs, request, message);
     this.advance(nowUs);
     return true;
   }
 
-  /** Requests that were not answered in time are forgotten: advance() makes them again. */
+  /** One was not answered in time: all are forgotten, and advance() makes the first of them again. What comes nevertheless counts. */
   expire(nowUs: number): void {
     if (nowUs < this.deadlineUs) return;
     this.unanswered++;
     this.window = 1;
-    this.timeoutUs = Math.min(LongestTimeoutPeriods * this.context.resendUs, 2 * this.timeoutUs);
-    this.requests = this.requests.filter((request) => nowUs < request.dueUs);
+    this.timeoutUs = this.clamped(2 * this.timeoutUs);
+    this.requests = [];
   }
 
   private requestOf(message: LogParts): number {
@@ -95,9 +96,14 @@ export class LogFetch {
     return this.requests.findIndex(({ what, from, to }) => what === message.what && first >= from && first <= to);
   }
 
-  private learn(request: Request, message: LogParts): void {
-    const { resendUs, messageBytes } = this.context;
-    this.timeoutUs = Math.max(resendUs, this.timeoutUs * 0.875);
+  private clamped(timeoutUs: number): number {
+    const { resendUs } = this.context;
+    return Math.min(LongestTimeoutPeriods * resendUs, Math.max(resendUs, timeoutUs));
+  }
+
+  private learn(nowUs: number, request: Request, message: LogParts): void {
+    const { messageBytes } = this.context;
+    this.timeoutUs = this.clamped(Math.max(2 * (nowUs - request.sentUs), 0.9 * this.timeoutUs));
     this.window = Math.min(MostOutstanding, this.window + 1);
     if (message.what === FetchWhat.Rows) return;
     const { records } = message;

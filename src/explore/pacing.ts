@@ -96,6 +96,8 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   Recovery: { told: always(""), queryUs: always(NowUs), answers: namesAndIncarnations },
   Prefetch: { unanswered: always(0), source: somebody, committed: unlessNaive(0) },
   ModePolicy: { diverged: always(false) },
+  FetchedRecords: { records: always(new Map()), bytes: always(0) },
+  LogFetch: { window: always(1), recordsPerReply: always(4096), timeoutUs: always(0), unanswered: always(0) },
 };
 
 /** Left as they are: constants, what needs checkpoints, complaints or measurement to come to life. */

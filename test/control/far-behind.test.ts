@@ -9,15 +9,23 @@ const ms = 1000;
 const entries = 3000;
 const slow = { lossProbability: 0, duplicateProbability: 0, minDelayUs: 20 * ms, maxDelayUs: 25 * ms, slowProbability: 0 };
 
-/** Replica 2 lacks all entries; 0, the leader, is gone, and 1 leads the next view. */
-function farBehind(): Group {
+/**
+ * Replica 2 lacks all entries. Cut off from everything it has gone on to a view that it leads itself, and has to fetch them for the merge;
+ * where only PREPAREs did not reach it, replica 1 leads the next view, and it has to fetch them to install that.
+ */
+function farBehind(cut: "everything" | "PREPAREs"): Group {
   const g = new Group({ n: 3, config: { mode: "leader", messageBytes: 2000 } });
-  g.isolate(2);
+  if (cut === "everything") g.isolate(2);
+  else g.intercept = (_from, to, type) => to === 2 && type === MessageType.Prepare;
   g.runFor(150 * ms);
   for (let i = 1; i <= entries; i++) g.request(makeRecord(1, i), [0]);
   g.runFor(500 * ms);
   expect(g.replica(1).committed).toBe(entries);
+  expect(g.replica(2).logEnd).toBe(0);
   g.isolate(2, false);
+  g.intercept = () => false;
+  g.isolate(0);
+  while (cut === "PREPAREs" && g.replica(1).lastNormalView === 0) g.runFor(ms);
   g.network = slow;
   return g;
 }
@@ -34,9 +42,8 @@ function fetchedRecords(g: Group): number[] {
 }
 
 describe("a backup that is far behind when its view begins", () => {
-  it("gets there in that view, without fetching much twice", () => {
-    const g = farBehind();
-    g.isolate(0);
+  it.each(["everything", "PREPAREs"] as const)("gets there without fetching much twice, cut off from %s before", (cut) => {
+    const g = farBehind(cut);
     const fetched = fetchedRecords(g);
     g.runFor(3_500 * ms);
     expect(g.replica(2)).toMatchObject({ status: ReplicaStatus.Normal, committed: entries, logEnd: entries });
@@ -46,12 +53,16 @@ describe("a backup that is far behind when its view begins", () => {
   });
 
   it("is waited for by its leader, although another replica recovers and needs a reconciliation", () => {
-    const g = farBehind();
-    g.crash(0);
-    g.runFor(300 * ms);
+    const g = farBehind("PREPAREs");
+    g.runFor(100 * ms);
     const { view } = g.replica(1);
+    expect(g.replica(1).status).toBe(ReplicaStatus.Normal);
     expect(g.replica(2)).toMatchObject({ status: ReplicaStatus.Reconciliation, view });
-    g.runFor(500 * ms);
+    g.isolate(0, false);
+    g.crash(0);
+    g.runFor(800 * ms);
+    const asked = g.sent.some(({ from, type }) => from === 0 && type === MessageType.StartReconciliation);
+    expect(asked).toBe(true);
     expect(g.replica(2)).toMatchObject({ status: ReplicaStatus.Reconciliation, view });
     g.runFor(8_000 * ms);
     expect(g.difference()).toBeUndefined();
@@ -59,12 +70,15 @@ describe("a backup that is far behind when its view begins", () => {
   });
 
   it("keeps what came for a view that failed", () => {
-    const g = farBehind();
-    g.isolate(0);
+    const g = farBehind("PREPAREs");
     const fetched = fetchedRecords(g);
     while (fetched.length < entries / 2) g.runFor(10 * ms);
-    g.startReconciliation(1, 2, g.replica(2).view + 2);
-    g.startReconciliation(2, 1, g.replica(2).view);
+    const view = g.replica(2).view + 3;
+    for (const [from, to] of [
+      [1, 2],
+      [2, 1],
+    ] as const)
+      g.startReconciliation(from, to, view);
     g.runFor(8_000 * ms);
     expect(g.replica(2)).toMatchObject({ status: ReplicaStatus.Normal, committed: entries });
     expect(fetched.length).toBeLessThan(1.3 * entries);

@@ -303,7 +303,7 @@ describe.each([3, 5])("%i replicas with checkpoints", (n) => {
       expect(g.replica(0).logBase, `seed ${seed}`).toBeGreaterThan(0);
       restores += g.data.reduce((sum, data) => sum + data.restores.length, 0);
     }
-    // A SPECULATIVE group seldom commits so much without one of its replicas.
-    if (mode !== "speculative") expect(restores).toBeGreaterThan(0);
+    // A group that is SPECULATIVE, if only for a while, seldom commits so much without one of its replicas.
+    if (mode === "leader") expect(restores).toBeGreaterThan(0);
   });
 });

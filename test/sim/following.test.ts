@@ -4,11 +4,11 @@ import { type Configuration, encodeConfiguration } from "../../src/control/membe
 import { MessageType, type NativeAddress, ReplicaStatus, StatusWord } from "../../src/data/binding.js";
 import { hex } from "../../src/data/hashing.js";
 import { loadBinding } from "../../src/data/load.js";
-import { SimulatedCluster } from "../../src/sim/cluster.js";
+import type { SimulatedCluster } from "../../src/sim/cluster.js";
 import { newestMembers } from "../../src/sim/members.js";
-import { Oracle } from "../../src/sim/oracle.js";
+import type { Oracle } from "../../src/sim/oracle.js";
 import { Prng } from "../../src/sim/prng.js";
-import { drawTiming } from "../../src/sim/timing.js";
+import { quietCluster } from "./quiet-cluster.js";
 
 const binding = loadBinding();
 /** Those of epoch 0 are at 0, 1 and 2; in epoch 1 the one at 3 takes the place of the one at 1. */
@@ -19,33 +19,9 @@ let cluster: SimulatedCluster;
 let oracle: Oracle;
 
 function open(durability: "memory" | "sync"): void {
-  const prng = new Prng(1, "following");
-  oracle = new Oracle();
-  cluster = new SimulatedCluster({
-    binding,
-    seed: 1,
-    prng,
-    oracle,
-    replicas: 3,
-    spares: 1,
-    plans: [{ index: 0, outstanding: 1, ordered: false, misbehave: "none", crashAtUs: undefined, bursts: [] }],
-    multicast: true,
-    operations: 100,
-    timing: drawTiming(prng.split("timing"), false),
-    window: 16,
-    protocol: "speculative",
-    durability,
-    diskSyncUs: [1_000, 1_000],
-    mode: "adaptive",
-    checkpointEvery: 50,
-    guardsOff: 0,
-    onEvent: (event) => {
-      if (event.type === "invariant-broken") oracle.violate(event.message, event.replica);
-    },
-    onCommitted: () => {},
-  });
-  expect(cluster.start(prng.split("life"))).toBe(true);
-  cluster.restart(joiner, prng.split("joiner"));
+  const opened = quietCluster("following", { replicas: 3, spares: 1, durability, diskSyncUs: [1_000, 1_000], checkpointEvery: 50 });
+  ({ cluster, oracle } = opened);
+  cluster.restart(joiner, opened.prng.split("joiner"));
   run(20);
 }
 

@@ -4,12 +4,12 @@ import { encodeNewLife, type NewLifeMessage } from "../../src/control/new-life.j
 import { MessageType, ReplicaStatus, StatusWord } from "../../src/data/binding.js";
 import { hex } from "../../src/data/hashing.js";
 import { loadBinding } from "../../src/data/load.js";
-import { SimulatedCluster } from "../../src/sim/cluster.js";
+import type { SimulatedCluster } from "../../src/sim/cluster.js";
 import { Kind } from "../../src/sim/history.js";
 import { encodeOperation, OPERATION_BYTES } from "../../src/sim/operation.js";
-import { Oracle } from "../../src/sim/oracle.js";
+import type { Oracle } from "../../src/sim/oracle.js";
 import { Prng } from "../../src/sim/prng.js";
-import { drawTiming } from "../../src/sim/timing.js";
+import { quietCluster } from "./quiet-cluster.js";
 
 const binding = loadBinding();
 const newLife = "ab".repeat(16);
@@ -19,33 +19,8 @@ let oracle: Oracle;
 let answers: { state: string; reason?: string; seqno?: number; hash?: string }[];
 
 beforeEach(() => {
-  const prng = new Prng(1, "new life");
-  oracle = new Oracle();
   answers = [];
-  cluster = new SimulatedCluster({
-    binding,
-    seed: 1,
-    prng,
-    oracle,
-    replicas: 5,
-    spares: 0,
-    plans: [{ index: 0, outstanding: 1, ordered: false, misbehave: "none", crashAtUs: undefined, bursts: [] }],
-    multicast: true,
-    operations: 100,
-    timing: drawTiming(prng.split("timing"), false),
-    window: 16,
-    protocol: "speculative",
-    durability: "memory",
-    diskSyncUs: [0, 0],
-    mode: "adaptive",
-    checkpointEvery: 0,
-    guardsOff: 0,
-    onEvent: (event) => {
-      if (event.type === "invariant-broken") oracle.violate(event.message, event.replica);
-    },
-    onCommitted: () => {},
-  });
-  expect(cluster.start(prng.split("life"))).toBe(true);
+  ({ cluster, oracle } = quietCluster("new life", { replicas: 5 }));
 });
 
 afterEach(() => cluster.close());

@@ -4,7 +4,6 @@ import { SquallError } from "../../errors.js";
 import { DurabilityLevel, type NativeBinding } from "../binding.js";
 import type { Disk } from "../storage/disk.js";
 import { FileDisk } from "../storage/file-disk.js";
-import { type NewestSnapshot, readNewestSnapshot } from "../storage/newest-snapshot.js";
 import { type Recovered, rowsOf } from "../storage/recovered.js";
 import { runSteps, type Steps, step } from "../storage/steps.js";
 import { type OpenedStorage, ReplicaStorage } from "../storage/storage.js";
@@ -51,22 +50,6 @@ export function openDataDirectory(binding: NativeBinding, directory: string, opt
     const disk = new FileDisk(directory, binding.lockFile);
     openStoredReplica(disk, options, (error, stored) => (error === undefined ? resolve(stored) : reject(error)));
   });
-}
-
-/**
- * The newest whole snapshot in a data directory that no replica uses, damaged or not, and the id of its cluster in hexadecimal; undefined: it
- * has none. Rejects with STORAGE_*.
- */
-export async function readStoredSnapshot(
-  binding: NativeBinding,
-  directory: string,
-): Promise<{ cluster: string; snapshot: Snapshot } | undefined> {
-  const newest = await new Promise<NewestSnapshot | undefined>((resolve, reject) => {
-    const disk = new FileDisk(directory, binding.lockFile);
-    readNewestSnapshot(disk, (error, found) => (error === undefined ? resolve(found) : reject(error)));
-  });
-  const snapshot = newest && decodeSnapshot(newest.seqno, Buffer.concat(newest.chunks));
-  return newest && snapshot && { cluster: newest.cluster, snapshot };
 }
 
 function* opening(disk: Disk, { level, cluster, id, repair, segmentBytes }: StoredReplicaOptions): Steps<StoredReplica> {

@@ -55,8 +55,6 @@ export interface ClusterFileOptions {
   timing?: Record<string, number>;
 }
 
-/** A log that no benchmark of a minute fills. */
-const longLog = { logEntries: 24 << 20, logBytes: 12 * 2 ** 30 };
 
 /** Writes a cluster file, by default for three replicas on loopback, and its secret, readable by its owner only; returns the file's path. */
 export async function writeClusterFile(options: ClusterFileOptions): Promise<string> {
@@ -77,7 +75,7 @@ export async function writeClusterFile(options: ClusterFileOptions): Promise<str
     ...(options.protocol && { protocol: options.protocol }),
     ...(options.durability && { durability: options.durability }),
     ...(options.packing !== undefined && { packing: options.packing }),
-    limits: { ...longLog, ...options.limits },
+    limits: { ...options.limits },
     ...(options.timing && { timing: options.timing }),
   };
   writeFileSync(join(folder, "cluster.secret"), `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });

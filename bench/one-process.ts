@@ -41,7 +41,6 @@ export async function benchOneProcess({ window, seconds, rounds, wait }: OneProc
     cluster: randomBytes(8).toString("hex"),
     replicas: ports.slice(1).map((port) => ({ host: "127.0.0.1", port })),
     network: { design: "multicast" as const, multicast: { group: randomMulticastGroup(), port: ports[0]! } },
-    limits: { logEntries: 24 << 20, logBytes: 12 * 2 ** 30 },
   };
   const cluster = await loadCluster(content, { secret: randomBytes(32) });
   for (let id = 0; id < cluster.replicas.length; id++)

@@ -29,7 +29,7 @@ Napi::Value summaryHash(const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
   }
   Hash out;
-  wire::sha256(previous, record, out);
+  wire::summaryHash(previous.data(), record, out);
   return copyBytes(info.Env(), out);
 }
 

@@ -10,12 +10,27 @@ namespace {
 constexpr uint64_t kCheckpointParts = 8;      // checkpoints of one ring's worth of records
 constexpr uint64_t kDemandParts = 4;          // the ring's part that results may fill without a checkpoint
 constexpr uint64_t kRollbackScan = 4096;      // entries that a rollback looks at for the end of what is kept
+constexpr uint64_t kFirstEntries = 8192;      // of the rings, at most twice as much: a mebibyte or two of entries ...
+constexpr uint64_t kFirstBytes = 1u << 20;    // ... and of bytes
 
 uint64_t padded(uint64_t length) { return (length + 7) & ~uint64_t{7}; }
+
+/// `most`, halved until it is small: doubling leads back to exactly `most`.
+uint64_t firstRing(uint64_t most, uint64_t enough) {
+  while (most > enough && most % 16 == 0) most /= 2;
+  return most;
+}
+
+/// So that it can be halved often.
+uint64_t ringBytes(uint64_t most) {
+  constexpr uint64_t kUnit = 1u << 20;
+  return most > kUnit ? (most + kUnit - 1) / kUnit * kUnit : padded(most);
+}
 }  // namespace
 
 Log::Log(uint64_t maxEntries, uint64_t maxBytes, bool hashOperations, uint64_t checkpointEvery)
-    : maxEntries_(maxEntries), maxBytes_(padded(std::max<uint64_t>(maxBytes, 4 * kResultReserveBytes))), hashOperations_(hashOperations),
+    : maxEntries_(maxEntries), maxBytes_(ringBytes(std::max<uint64_t>(maxBytes, 4 * kResultReserveBytes))),
+      entryRing_(firstRing(maxEntries_, kFirstEntries)), byteRing_(firstRing(maxBytes_, kFirstBytes)), hashOperations_(hashOperations),
       checkpointEvery_(checkpointEvery), arena_(Arena::need<Entry>(maxEntries_) + Arena::need<uint8_t>(maxBytes_)),
       entries_(arena_.take<Entry>(maxEntries_)), bytes_(arena_.take<uint8_t>(maxBytes_)) {}
 
@@ -27,12 +42,23 @@ Position Log::position(uint64_t seqno) const {
 
 uint64_t Log::place(uint64_t offset, uint64_t size) const {
   const uint64_t at = inRing(offset);
-  return at + size > maxBytes_ ? offset + maxBytes_ - at : offset;
+  return at + size > byteRing_ ? offset + byteRing_ - at : offset;
 }
 
-void Log::setBottom(uint64_t offset) {
-  bottom_ = offset;
-  lap_ = offset - offset % maxBytes_;
+/// What has come round to the ring's start moves behind its former end: there it lies where its offset says again.
+void Log::growEntries() {
+  const uint64_t former = entryRing_, used = end_ - origin_;
+  entryRing_ *= 2;
+  if (used > former) std::memcpy(entries_ + former, entries_, (used - former) * sizeof(Entry));
+}
+
+/// The same for the bytes; false when the ring has its full length.
+bool Log::growBytes() {
+  if (byteRing_ == maxBytes_) return false;
+  const uint64_t former = byteRing_, used = top_ - lap_;
+  byteRing_ *= 2;
+  if (used > former) std::memcpy(bytes_ + former, bytes_, used - former);
+  return true;
 }
 
 bool Log::hasRoom(size_t recordBytes) const {
@@ -53,12 +79,16 @@ bool Log::beyondSoftLimit() const {
 uint8_t* Log::room(size_t length, uint64_t& offset) {
   const uint64_t size = padded(length);
   offset = place(top_, size);
-  if (offset + size > bottom_ + maxBytes_) return nullptr;
+  while (offset + size > bottom_ + byteRing_) {
+    if (!growBytes()) return nullptr;
+    offset = place(top_, size);
+  }
   top_ = offset + size;
   return bytes_ + inRing(offset);
 }
 
 Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view, const uint8_t* hash) {
+  if (end_ - base_ == entryRing_ && entryRing_ < maxEntries_) growEntries();
   Entry& e = at(end_ + 1);
   e.cumulativeBytes = cumulativeBytesAt(end_) + sizeof(Entry) + padded(record.size());
   e.timeUs = std::max(timeUsAt(end_), clockUs);
@@ -72,7 +102,7 @@ Entry& Log::append(Bytes record, uint64_t clockUs, uint64_t view, const uint8_t*
   e.kind = EntryKind::NoOp;
   e.status = wire::ResultStatus::Ok;
   if (hash) std::memcpy(e.hash.data(), hash, e.hash.size());
-  else wire::sha256({hashAt(end_), 32}, hashOperations_ ? record : record.first(wire::kRecordBytes), e.hash);
+  else wire::summaryHash(hashAt(end_), hashOperations_ ? record : record.first(wire::kRecordBytes), e.hash);
   end_++;
   if (!due_ && checkpointEvery_ && (end_ >= quietSeqno_ || e.cumulativeBytes >= quietBytes_)) findDue();
   return e;
@@ -118,16 +148,21 @@ void Log::truncate(uint64_t seqno) {
   atBase_ = position(seqno);
   setBottom(seqno == end_ ? top_ : at(seqno + 1).recordOffset);
   base_ = seqno;
-  if (base_ - origin_ >= maxEntries_) origin_ = base_ - base_ % maxEntries_;
+  if (base_ - origin_ >= entryRing_) origin_ += entryRing_;
   if (due_ && due_ <= base_) due_ = nextCheckpoint(base_);
 }
 
 void Log::restore(uint64_t seqno, const Position& position) {
-  base_ = end_ = checkpointed_ = seqno;
-  origin_ = seqno - seqno % maxEntries_;
+  checkpointed_ = seqno;
+  due_ = 0;
   atBase_ = position;
-  top_ = checkpointTop_ = due_ = quietSeqno_ = 0;
-  setBottom(0);
+  restart(seqno);
+}
+
+/// Nothing but what comes behind `seqno`.
+void Log::restart(uint64_t seqno) {
+  base_ = end_ = origin_ = seqno;
+  lap_ = bottom_ = top_ = checkpointTop_ = quietSeqno_ = 0;
 }
 
 bool Log::isCheckpoint(uint64_t seqno) const {

@@ -1,6 +1,8 @@
 // The log of one replica: fixed-size entries by sequence number (1, 2, ...) in a ring, and a ring of bytes for request records and
 // results. Entries at or below base() are gone; what lies between base() and end() is the log.
-// Chains the summary hash (section 4.2.1): hash(s) = SHA-256(hash(s-1) | record(s)); the view is not part of it.
+// Chains the summary hash (section 4.2.1), see summaryHash(); the view is not part of it.
+// A ring doubles when what it holds no longer fits, up to its limit: a log whose checkpoints come often goes round in memory that is
+// warm, instead of taking fresh pages until it has come round a large one.
 #pragma once
 
 #include "log/arena.h"
@@ -57,6 +59,8 @@ class Log {
   bool has(uint64_t seqno) const { return seqno > base_ && seqno <= end_; }
   /// Bytes of the ring in use.
   uint64_t byteCount() const { return top_ - bottom_; }
+  /// What the rings have grown to: bytes of memory that the log has touched at most.
+  uint64_t residentBytes() const { return entryRing_ * sizeof(Entry) + byteRing_; }
   uint64_t capacity() const { return maxEntries_; }
   /// The entry at `seqno`, base() < seqno <= end().
   Entry& at(uint64_t seqno) { return entries_[indexOf(seqno)]; }
@@ -115,14 +119,21 @@ class Log {
  private:
   uint64_t indexOf(uint64_t seqno) const {
     const uint64_t i = seqno - 1 - origin_;
-    return i < maxEntries_ ? i : i - maxEntries_;
+    return i < entryRing_ ? i : i - entryRing_;
   }
   /// Of an offset from bottom_ to a ring's length behind it, without the division that would be most of what an access costs.
   uint64_t inRing(uint64_t offset) const {
     const uint64_t i = offset - lap_;
-    return i < maxBytes_ ? i : i - maxBytes_;
+    return i < byteRing_ ? i : i - byteRing_;
   }
-  void setBottom(uint64_t offset);
+  /// At most a ring's length behind where it was.
+  void setBottom(uint64_t offset) {
+    bottom_ = offset;
+    if (offset - lap_ >= byteRing_) lap_ += byteRing_;
+  }
+  void restart(uint64_t seqno);
+  void growEntries();
+  bool growBytes();
   /// Where `size` bytes behind `offset` lie in one piece.
   uint64_t place(uint64_t offset, uint64_t size) const;
   uint8_t* room(size_t length, uint64_t& offset);
@@ -131,15 +142,16 @@ class Log {
   uint64_t nextCheckpoint(uint64_t after) const;
 
   uint64_t maxEntries_, maxBytes_;
+  uint64_t entryRing_, byteRing_;   // what of them is in use: doubled, up to the whole
   bool hashOperations_;
   uint64_t checkpointEvery_;
   Arena arena_;
   Entry* entries_;
   uint8_t* bytes_;
   uint64_t base_ = 0, end_ = 0;
-  uint64_t origin_ = 0;          // the multiple of maxEntries_ at or below base_
+  uint64_t origin_ = 0;          // the entry behind it lies at the ring's start; base_ is less than a ring's length behind it
   Position atBase_;
-  uint64_t lap_ = 0;             // the multiple of maxBytes_ at or below bottom_
+  uint64_t lap_ = 0;             // the offset that lies at the ring's start; bottom_ is less than a ring's length behind it
   uint64_t bottom_ = 0, top_ = 0;   // offsets of the first byte in use and behind the last; they only rise, but for a rollback
   uint64_t checkpointed_ = 0, due_ = 0;
   uint64_t checkpointTop_ = 0;   // offset behind the last checkpoint

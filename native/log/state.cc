@@ -34,15 +34,11 @@ void Log::save(StateWriter& out, bool views) const {
 }
 
 bool Log::load(StateReader& in) {
-  base_ = in.get<uint64_t>();
+  restart(in.get<uint64_t>());
   const uint64_t end = in.get<uint64_t>();
   atBase_ = in.get<Position>();
   checkpointed_ = in.get<uint64_t>();
   due_ = in.get<uint64_t>();
-  end_ = base_;
-  origin_ = base_ - base_ % maxEntries_;
-  top_ = checkpointTop_ = quietSeqno_ = 0;
-  setBottom(0);
   if (!in.ok() || end < base_ || end - base_ > maxEntries_) return false;
   while (end_ < end) {
     Entry e = in.get<Entry>();
@@ -56,6 +52,7 @@ bool Log::load(StateReader& in) {
       if (!to) return false;
       std::memcpy(to, result.data(), result.size());
     }
+    if (end_ - base_ == entryRing_) growEntries();
     at(++end_) = e;
   }
   return true;

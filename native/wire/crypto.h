@@ -11,8 +11,12 @@ namespace squall::wire {
 bool cryptoAvailable();
 
 void sha256(Bytes data, Hash& out);
-/// One-shot over two pieces: SHA-256(a || b), the step of the summary hash. Hot: about 100 ns for 100 bytes.
 void sha256(Bytes a, Bytes b, Hash& out);
+/// The step of the summary hash (section 4.2.1): the record, padded as a message of its own, goes through SHA-256's compression function from
+/// the former summary (32 bytes; zeros at the log's start) as its initial value. A log is thus one Merkle-Damgaard chain in which each record
+/// carries its length, and no two logs share a summary unless the compression function collides. Hashing the former summary as data in
+/// front of the record would take a block more for most operations. `previous` may be `out`.
+void summaryHash(const uint8_t* previous, Bytes record, Hash& out);
 /// Incremental, for trace hashes and large states.
 class Sha256 {
  public:

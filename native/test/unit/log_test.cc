@@ -83,6 +83,44 @@ TEST(bytes_of_the_ring_are_never_shared) {
   for (uint64_t s = log.base() + 1; s <= log.end(); s++) CHECK(bytesOf(log.record(s)) == copies[s].record);
 }
 
+TEST(a_log_that_is_truncated_goes_round_in_little_memory) {
+  Log log(1 << 20, 256 << 20, true, 1 << 10);
+  for (uint64_t s = 1; s <= 400'000; s++) {
+    CHECK(log.hasRoom(100));
+    const auto record = recordOf(s, 60);
+    log.append(record, 0, 0);
+    CHECK(log.setResult(s, ResultStatus::Ok, record));
+    if (s % 1024 == 0) log.truncate(s - 1024);
+  }
+  CHECK(log.residentBytes() <= 4u << 20);
+}
+
+TEST(rings_grow_wherever_what_they_hold_lies) {
+  // Truncated by turns a little and a lot, so that rings have come round, or have not, when they double.
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    std::mt19937_64 random(seed);
+    Log log(1 << 17, 64 << 20, true, 64);
+    Log whole(1 << 17, 64 << 20, true);
+    const uint64_t first = log.residentBytes();
+    for (uint64_t s = 1; s <= 60'000; s++) {
+      const auto record = recordOf(s, random() % 400, 1000 + s);
+      CHECK(log.hasRoom(record.size()));
+      for (Log* each : {&log, &whole}) { each->append(record, 0, 0); CHECK(each->setResult(s, ResultStatus::Ok, Bytes(record).first(s % 32))); }
+      if (random() % 3'000 == 0) log.truncate(log.base() + random() % (log.end() - log.base()));
+      if (random() % 5'000 == 0) {
+        s -= std::min(s - log.base(), random() % 100);
+        for (Log* each : {&log, &whole}) each->rollbackTo(s);
+      }
+    }
+    CHECK(log.residentBytes() > first);
+    for (uint64_t s = log.base() + 1; s <= log.end(); s++) {
+      CHECK(sameHash(log, whole, s));
+      CHECK(bytesOf(log.record(s)) == bytesOf(whole.record(s)));
+      CHECK(bytesOf(log.result(s)) == bytesOf(whole.result(s)));
+    }
+  }
+}
+
 TEST(a_result_far_behind_survives_a_rollback) {
   // One result at the end of a long batch of records, whose other entries have none.
   Log log(1 << 14, 1, true);

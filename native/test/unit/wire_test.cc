@@ -137,6 +137,26 @@ TEST(sha256_vectors) {
   }
 }
 
+TEST(summary_hash_is_sha256_from_another_initial_value) {
+  // From SHA-256's own initial value it is SHA-256.
+  const uint8_t initial[32] = {0x6a, 0x09, 0xe6, 0x67, 0xbb, 0x67, 0xae, 0x85, 0x3c, 0x6e, 0xf3, 0x72, 0xa5, 0x4f, 0xf5, 0x3a,
+                               0x51, 0x0e, 0x52, 0x7f, 0x9b, 0x05, 0x68, 0x8c, 0x1f, 0x83, 0xd9, 0xab, 0x5b, 0xe0, 0xcd, 0x19};
+  std::vector<uint8_t> record;
+  for (size_t length = 0; length < 1'000; length++) {
+    Hash expected, found;
+    sha256(record, expected);
+    summaryHash(initial, record, found);
+    CHECK_EQ(toHex(found), toHex(expected));
+    record.push_back(static_cast<uint8_t>(length * 7 + 1));
+  }
+  Hash zero{}, a, b;
+  summaryHash(zero.data(), record, a);
+  summaryHash(a.data(), record, b);
+  CHECK(a != b);
+  summaryHash(a.data(), record, a);
+  CHECK(a == b);
+}
+
 TEST(hmac_vectors) {  // RFC 4231, cases 1, 2 and 6
   Hash h;
   hmacSha256(std::vector<uint8_t>(20, 0x0b), text("Hi There"), h);

@@ -31,7 +31,7 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     if (design != "unicast") c.target = o.address("target", true);
     c.bind = o.address("bind", false);
     if (!c.bind.family && !c.replicas.empty()) c.bind = anyAddressFor(c.replicas, c.target);
-    c.multicastInterface = o.interfaceAddress("multicastInterface");
+    if (design == "multicast") c.multicastInterface = o.interfaceAddress("multicastInterface");
     c.sealed = o.boolean("sealed", true);
     c.ordered = o.boolean("ordered", false);
     c.toLeader = o.boolean("toLeader", false);
@@ -70,7 +70,6 @@ class ClientObject : public Napi::ObjectWrap<ClientObject>, public client::Clien
     }
     udp_ = loop ? nullptr : static_cast<fabric::UdpFabric*>(fabric.get());
     if (udp_) udp_->setWait(engine.get(), wait);
-    if (udp_ && design == "multicast" && c.multicastInterface.family) udp_->setMulticastInterface(engine->endpoint(), c.multicastInterface);
     engine_ = std::move(engine);
     Ref();
   }

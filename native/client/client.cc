@@ -50,6 +50,8 @@ Client::~Client() { close(); }
 int Client::open() {
   fabric::EndpointOptions options;
   options.bind = config_.bind;
+  options.interfaceAddress = config_.multicastInterface;
+  options.sharedLoad = config_.window;
   return fabric_->attach(options, this, endpoint_);
 }
 
@@ -219,7 +221,7 @@ bool Client::flush(uint32_t count) {
   region_.status[kRequestsSent] += count;
   if (scramble_ || config_.misbehave != Misbehave::None) transmitScrambled(batch_.data(), batch_.size());
   else transmit(batch_.data(), batch_.size(), 0, 0, false);
-  fabric_->flush();
+  fabric_->flushSoon();
   if (armedUs_ == ~0ull) arm(now + retry);
   return true;
 }

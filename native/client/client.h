@@ -82,6 +82,7 @@ class Client final : public fabric::Receiver {
   void scramble(bool on) { scramble_ = on; }
 
   uint64_t group() const override { return config_.group; }
+  uint64_t destination() const override { return session_; }     // the first bytes of the salt
   void onDatagram(const fabric::Datagram& datagram) override;
   void onBatchEnd() override;
   void onTimer() override;

@@ -206,7 +206,7 @@ void Client::deliver() {
 void Client::onBatchEnd() {
   if (closed_) return;
   if (completed_ || announce_) deliver();
-  if (!closed_) fabric_->flush();
+  if (!closed_) fabric_->flushSoon();
 }
 
 }  // namespace squall::client

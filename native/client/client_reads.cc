@@ -50,7 +50,7 @@ bool Client::flushReads(uint32_t count) {
     readBatch_.push_back(&r);
   }
   sendReads(false);
-  fabric_->flush();
+  fabric_->flushSoon();
   arm(earliest);
   return true;
 }

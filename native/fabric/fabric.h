@@ -36,6 +36,9 @@ class Receiver {
  public:
   virtual ~Receiver() = default;
   virtual uint64_t group() const = 0;                   // 0: wants every group (relay)
+  /// What the frames for this receiver name as their destination; 0: it looks at every frame of its group. Receivers that say it can share
+  /// an endpoint without each looking at what is for the others.
+  virtual uint64_t destination() const { return 0; }
   virtual void onDatagram(const Datagram& datagram) = 0;
   virtual void onBatchEnd() = 0;                        // after the last datagram of a batch: upcalls, replies
   virtual void onTimer() = 0;                           // the time given to setTimer has come
@@ -49,7 +52,11 @@ struct EndpointOptions {
   bool multicast = false;        // bind is a group: join it
   Address interfaceAddress;      // for multicast: the local interface (address; scope for IPv6)
   uint32_t receiveBufferBytes = 4u << 20;
+  /// With port 0: datagrams that the receiver may have under way at once, 0 for an endpoint of its own. Receivers with a destination share
+  /// an endpoint as long as they are together no more than what a receive buffer is meant for (kSharedLoad).
+  uint32_t sharedLoad = 0;
 };
+constexpr uint32_t kSharedLoad = 1'024;      // requests under way: as many as one session may have
 
 class Fabric {
  public:
@@ -66,6 +73,9 @@ class Fabric {
   virtual void commit(EndpointId endpoint, size_t length, const Address* to, size_t count) = 0;
   /// Sends all that is queued; never blocks: what the kernel refuses is counted and lost, as on a network.
   virtual void flush() = 0;
+  /// The same, or at the end of the batch of datagrams that is being received where several receivers have a part in it: their frames leave
+  /// together.
+  virtual void flushSoon() { flush(); }
 
   virtual uint64_t nowUs(const Receiver* receiver) const = 0;      // monotonic
   virtual uint64_t wallClockUs(const Receiver* receiver) const = 0; // since 1970

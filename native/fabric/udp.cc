@@ -54,20 +54,26 @@ UdpFabric::Member* UdpFabric::findMember(const Receiver* receiver) const {
   return found == members_.end() ? nullptr : found->second;
 }
 
+UdpEndpoint* UdpFabric::sharable(const EndpointOptions& options) const {
+  for (const Slot& slot : slots_) {
+    if (slot.endpoint == nullptr) continue;
+    if (options.bind.port == 0) {
+      if (options.sharedLoad == 0 || slot.endpoint->load == 0 || slot.endpoint->load + options.sharedLoad > kSharedLoad) continue;
+      if (sameKey(slot.endpoint->options, options)) return slot.endpoint;
+      continue;
+    }
+    EndpointOptions actual = slot.endpoint->options;
+    actual.bind = slot.endpoint->bound;
+    if (sameKey(slot.endpoint->options, options) || sameKey(actual, options)) return slot.endpoint;
+  }
+  return nullptr;
+}
+
 int UdpFabric::attach(const EndpointOptions& options, Receiver* receiver, EndpointId& out) {
   if (closing_) return ESHUTDOWN;
   if (receiver == nullptr) return EINVAL;
 
-  UdpEndpoint* endpoint = nullptr;
-  if (options.bind.port != 0) {
-    EndpointOptions actual;
-    for (const Slot& slot : slots_) {
-      if (slot.endpoint == nullptr) continue;
-      actual = slot.endpoint->options;
-      actual.bind = slot.endpoint->bound;
-      if (sameKey(slot.endpoint->options, options) || sameKey(actual, options)) endpoint = slot.endpoint;
-    }
-  }
+  UdpEndpoint* endpoint = sharable(options);
   if (endpoint == nullptr) {
     size_t index = 0;
     while (index < slots_.size() && slots_[index].endpoint != nullptr) ++index;
@@ -110,6 +116,10 @@ int UdpFabric::attach(const EndpointOptions& options, Receiver* receiver, Endpoi
   if (std::find(endpoint->receivers.begin(), endpoint->receivers.end(), member) == endpoint->receivers.end()) {
     endpoint->receivers.push_back(member);
     ++member->attachments;
+    member->destination = receiver->destination();
+    if (member->destination != 0) endpoint->addressed.emplace(member->destination, member);
+    member->load = options.sharedLoad;
+    endpoint->load += member->load;
   }
   updateEndpointRef(*endpoint);
   out = endpoint->id;
@@ -124,6 +134,9 @@ void UdpFabric::detach(EndpointId id, Receiver* receiver) {
   const auto at = std::find(receivers.begin(), receivers.end(), member);
   if (at == receivers.end()) return;
   *at = nullptr;                               // a dispatch may be walking this list
+  endpoint->load -= member->load;
+  const auto addressed = endpoint->addressed.find(member->destination);
+  if (addressed != endpoint->addressed.end() && addressed->second == member) endpoint->addressed.erase(addressed);
   endpoint->holes = true;
   if (std::all_of(receivers.begin(), receivers.end(), [](const Member* m) { return m == nullptr; })) {
     retireEndpoint(endpoint);
@@ -311,6 +324,7 @@ void UdpFabric::close(void (*done)(void*), void* context) {
     for (const Slot& slot : slots_) {
       if (slot.endpoint == nullptr) continue;
       for (Member*& member : slot.endpoint->receivers) member = nullptr;
+      slot.endpoint->addressed.clear();
       retireEndpoint(slot.endpoint);
     }
     while (!members_.empty()) retireMember(members_.begin()->second);

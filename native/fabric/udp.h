@@ -54,8 +54,8 @@ class UdpFabric final : public Fabric {
   /// which a message is better cut in fragments. Single frames up to 65,000 bytes are sent nevertheless.
   Capabilities capabilities() const override;
 
-  /// Port 0 always opens a new socket; any other address that is open in this fabric already (same bind address, same
-  /// multicast flag and interface) is shared. Attaching a receiver twice to one endpoint changes nothing.
+  /// Port 0 opens a new socket, or shares one that was opened so with a sharedLoad; any other address that is open in this fabric already
+  /// (same bind address, same multicast flag and interface) is shared. Attaching a receiver twice to one endpoint changes nothing.
   /// ESHUTDOWN after close().
   int attach(const EndpointOptions& options, Receiver* receiver, EndpointId& out) override;
   /// Allowed inside any callback, for any receiver; the receiver may be destroyed as soon as this returns for its last
@@ -69,6 +69,7 @@ class UdpFabric final : public Fabric {
   void commit(EndpointId endpoint, size_t length, const Address* to, size_t count) override;
   /// Frames to one list of addresses keep their order; frames to different lists may pass each other.
   void flush() override;
+  void flushSoon() override { if (!receiving_ || touched_.size() <= 1) flush(); }
 
   uint64_t nowUs(const Receiver*) const override { return uv_hrtime() / 1000; }
   uint64_t wallClockUs(const Receiver*) const override;
@@ -125,6 +126,7 @@ class UdpFabric final : public Fabric {
 
   Member* findMember(const Receiver* receiver) const;
   UdpEndpoint* find(EndpointId id) const;
+  UdpEndpoint* sharable(const EndpointOptions& options) const;
   void setRef(Receiver* receiver, bool wanted);
   void updateEndpointRef(UdpEndpoint& endpoint);
   void armTimer(Member& member);
@@ -134,6 +136,9 @@ class UdpFabric final : public Fabric {
   size_t receive(UdpEndpoint& endpoint, int maxRounds);
   void arrived(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
   void dispatch(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
+  void dispatchAddressed(UdpEndpoint& endpoint, const Datagram& datagram);
+  void dispatchToAll(UdpEndpoint& endpoint, const Datagram& datagram);
+  void hand(Member& member, const Datagram& datagram);
   void dispatchReordered(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from);
   template <typename Due>
   void release(Due due);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "fabric/udp.h"
@@ -49,6 +50,8 @@ struct UdpFabric::Member {
   uint64_t atUs = ~0ull;                   // when onTimer is due; ~0: never
   uint64_t armedUs = ~0ull;                // never later than atUs asks for
   uint32_t attachments = 0;
+  uint32_t load = 0;                       // of a shared endpoint
+  uint64_t destination = 0;
   bool wantsRef = true;
   WaitMode wait = WaitMode::Block;
   bool touched = false;
@@ -93,6 +96,8 @@ class UdpEndpoint {
   const EndpointOptions options;           // the sharing key, with what was asked for
   const Address bound;
   std::vector<UdpFabric::Member*> receivers;   // null: detached during a receive, removed before the next
+  std::unordered_map<uint64_t, UdpFabric::Member*> addressed;   // those of them that have a destination
+  uint32_t load = 0;                       // of all receivers of a shared endpoint
   bool holes = false;
   bool dirty = false;
   UdpCounters counters;

@@ -136,39 +136,70 @@ size_t UdpFabric::receive(UdpEndpoint& endpoint, int maxRounds) {
   return received;
 }
 
+void UdpFabric::hand(Member& member, const Datagram& datagram) {
+  if (!member.touched) {
+    member.touched = true;
+    touched_.push_back(&member);
+  }
+  member.receiver->onDatagram(datagram);
+}
+
 void UdpFabric::dispatch(UdpEndpoint& endpoint, const uint8_t* data, uint32_t length, const Address& from) {
   ++endpoint.counters.datagramsReceived;
   endpoint.counters.bytesReceived += length;
+  if (endpoint.addressed.size() > 1) dispatchAddressed(endpoint, {data, length, from});
+  else dispatchToAll(endpoint, {data, length, from});
+}
+
+/// Frames to the receivers that they name, neighbours to the same one in one piece. What is no frame goes where the frame before it went.
+void UdpFabric::dispatchAddressed(UdpEndpoint& endpoint, const Datagram& datagram) {
+  const Bytes all{datagram.data, datagram.length};
+  const auto frameBytes = [](Bytes rest) -> size_t {
+    if (rest.size() < wire::kFrameOverhead) return 0;
+    const size_t bytes = wire::load<uint16_t>(rest.data() + 2);
+    return bytes >= wire::kFrameOverhead && bytes <= rest.size() ? bytes : 0;
+  };
+  const auto destination = [](Bytes rest) { return wire::load<uint64_t>(rest.data() + 16); };
+  for (Bytes rest = all; !rest.empty();) {
+    size_t bytes = frameBytes(rest);
+    const uint64_t whose = bytes != 0 ? destination(rest) : 0;
+    while (bytes != 0 && bytes < rest.size()) {
+      const size_t more = frameBytes(rest.subspan(bytes));
+      if (more != 0 && destination(rest.subspan(bytes)) != whose) break;
+      bytes = more != 0 ? bytes + more : rest.size();
+    }
+    const Datagram piece{rest.data(), static_cast<uint32_t>(bytes != 0 ? bytes : rest.size()), datagram.from};
+    const auto found = endpoint.addressed.find(whose);
+    if (found != endpoint.addressed.end() && bytes != 0 && found->second->receiver->group() == wire::load<uint64_t>(piece.data + 8)) hand(*found->second, piece);
+    else dispatchToAll(endpoint, piece);
+    rest = rest.subspan(piece.length);
+  }
+}
+
+/// To every receiver of the datagram's group that has no destination, or the endpoint for itself.
+void UdpFabric::dispatchToAll(UdpEndpoint& endpoint, const Datagram& datagram) {
+  const bool shared = endpoint.addressed.size() > 1;
   bool wanted = false;
-  if (length >= wire::kHeaderBytes) {
-    const auto group = wire::load<uint64_t>(data + 8);
-    const Datagram datagram{data, length, from};
+  if (datagram.length >= wire::kHeaderBytes) {
+    const auto group = wire::load<uint64_t>(datagram.data + 8);
     // By index and with the size of now: callbacks may detach (leaving null) and attach (behind).
     const size_t size = endpoint.receivers.size();
     for (size_t i = 0; i < size; ++i) {
       Member* member = endpoint.receivers[i];
-      if (member == nullptr) continue;
+      if (member == nullptr || (shared && member->destination != 0)) continue;
       const uint64_t its = member->receiver->group();
       if (its != 0 && its != group) continue;
       wanted = true;
-      if (!member->touched) {
-        member->touched = true;
-        touched_.push_back(member);
-      }
-      member->receiver->onDatagram(datagram);
+      hand(*member, datagram);
     }
   }
   if (wanted) return;
   ++endpoint.counters.foreignDatagrams;
   // A greeting of another group goes to somebody who can say that it came to the wrong address.
-  if (length < wire::kFrameOverhead || data[1] != static_cast<uint8_t>(MessageType::Hello)) return;
+  if (datagram.length < wire::kFrameOverhead || datagram.data[1] != static_cast<uint8_t>(MessageType::Hello)) return;
   for (Member* member : endpoint.receivers) {
     if (member == nullptr) continue;
-    if (!member->touched) {
-      member->touched = true;
-      touched_.push_back(member);
-    }
-    member->receiver->onDatagram({data, length, from});
+    hand(*member, datagram);
     return;
   }
 }

@@ -60,11 +60,12 @@ export interface ClusterFileOptions {
 export async function writeClusterFile(options: ClusterFileOptions): Promise<string> {
   const folder = join(options.folder, options.name);
   mkdirSync(folder);
-  const [port, ...replicaPorts] = await freePorts(1 + (options.count ?? 3));
+  const [port, groupPort, ...replicaPorts] = await freePorts(2 + (options.count ?? 3));
+  const group = randomMulticastGroup();
   const networks = {
     unicast: { design: "unicast" },
-    multicast: { design: "multicast", multicast: { group: randomMulticastGroup(), port } },
-    serialized: { design: "serialized", relay: { host: "127.0.0.1", port } },
+    multicast: { design: "multicast", multicast: { group, port } },
+    serialized: { design: "serialized", relay: { host: "127.0.0.1", port }, multicast: { group, port: groupPort } },
   };
   const content = {
     cluster: randomBytes(8).toString("hex"),

@@ -38,10 +38,17 @@ export type ClusterMode = "adaptive" | "speculative" | "leader";
  */
 export type Durability = "memory" | "async" | "sync";
 
+export interface ResolvedMulticast {
+  group: string;
+  port: number;
+  interface: string | undefined;
+}
+
 export type ResolvedNetwork =
   | { design: "unicast" }
-  | { design: "multicast"; group: string; port: number; interface: string | undefined }
-  | { design: "serialized"; relay: { ip: string; port: number } };
+  | ({ design: "multicast" } & ResolvedMulticast)
+  /** With a multicast group the relay sends to it instead of to each replica. */
+  | { design: "serialized"; relay: { ip: string; port: number }; multicast?: ResolvedMulticast };
 
 /** Each limit bounds memory or work; docs/limits.md derives them. */
 export interface ClusterLimits {

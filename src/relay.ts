@@ -23,7 +23,7 @@ export interface RelayOptions {
 export interface Relay {
   /** Where clients send. */
   readonly address: Address;
-  /** Where it sends: the members' addresses. */
+  /** Where it sends: the members' addresses, or the multicast group. */
   readonly targets: readonly Address[];
   /** Whether it asks who the members are, which takes a key. */
   readonly follows: boolean;
@@ -33,8 +33,8 @@ export interface Relay {
 }
 
 /**
- * Starts the relay that the cluster file names. It reads no request. With a client key, or the secret, it asks the members twice a second who
- * they are, and sends to those; without, it sends to those of the cluster file.
+ * Starts the relay that the cluster file names. It reads no request. With a multicast group in the file it sends there. Else, with a client
+ * key or the secret, it asks the members twice a second who they are, and sends to those; without, it sends to those of the cluster file.
  * Rejects with CLUSTER_FILE_INVALID when the design is not `serialized`, ADDRESS_IN_USE, ADDRESS_INVALID, and what loadCluster says.
  */
 export async function createRelay(options: RelayOptions): Promise<Relay> {
@@ -45,24 +45,28 @@ export async function createRelay(options: RelayOptions): Promise<Relay> {
     throw new SquallError("CLUSTER_FILE_INVALID", `A relay serves the design "serialized"; "network.design" is "${network.design}".`);
   }
   const address = network.relay;
+  const { multicast } = network;
+  const group = multicast && { ip: multicast.group, port: multicast.port };
   const binding = loadBinding();
   const lease = leaseFabric(binding);
   try {
     const relay = new binding.Relay({
       fabric: lease.fabric,
       bind: address,
-      targets: cluster.replicas,
+      targets: group === undefined ? cluster.replicas : [group],
+      ...(multicast?.interface !== undefined && { multicastInterface: multicast.interface }),
       datagramBytes: cluster.datagramBytes,
       packing: cluster.packing,
     });
     const members = new FollowedMembers(cluster, (targets) => relay.setTargets({ targets }));
-    if (asks) members.start();
+    const follows = asks && group === undefined;
+    if (follows) members.start();
     return {
       address,
       get targets() {
-        return members.targets;
+        return group === undefined ? members.targets : [group];
       },
-      follows: asks,
+      follows,
       counters: () => relay.counters(),
       close() {
         members.stop();

@@ -2,7 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
-import type { ResolvedNetwork } from "../config-types.js";
+import type { ResolvedMulticast, ResolvedNetwork } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import type { CheckedClusterFile, HostPort } from "./cluster-file.js";
 
@@ -55,9 +55,20 @@ function resolveNetwork(
   family: Family,
   label: string,
 ): ResolvedNetwork {
-  if (spec.network.design === "serialized") return { design: "serialized", relay };
   if (spec.network.design === "unicast") return { design: "unicast" };
-  const { group, port, interface: wanted } = spec.network.multicast!;
+  if (spec.network.design === "multicast")
+    return { design: "multicast", ...resolveMulticast(spec.network.multicast!, loopback, family, label) };
+  const { multicast } = spec.network;
+  return { design: "serialized", relay, ...(multicast && { multicast: resolveMulticast(multicast, loopback, family, label) }) };
+}
+
+function resolveMulticast(
+  multicast: NonNullable<CheckedClusterFile["network"]["multicast"]>,
+  loopback: boolean,
+  family: Family,
+  label: string,
+): ResolvedMulticast {
+  const { group, port, interface: wanted } = multicast;
   if (!isMulticast(group)) {
     throw new SquallError(
       "ADDRESS_INVALID",
@@ -70,7 +81,7 @@ function resolveNetwork(
       `${label}: "network.multicast.group" is ${group}, the replicas have IPv${family} addresses; both must be of one family.`,
     );
   }
-  return { design: "multicast", group, port, interface: interfaceAddress(wanted, loopback, family, label) };
+  return { group, port, interface: interfaceAddress(wanted, loopback, family, label) };
 }
 
 /** The interface's address; for IPv6 with its name as the scope, since that is what a socket joins by. */

@@ -1,5 +1,5 @@
 /** Where a cluster's engines listen and send: from its configuration, or named directly (the simulator's ports). */
-import type { Cluster } from "../config-types.js";
+import type { Cluster, ResolvedMulticast } from "../config-types.js";
 import type { ClientEngineOptions, NativeAddress } from "./binding.js";
 
 export interface Endpoints {
@@ -8,6 +8,8 @@ export interface Endpoints {
   design: ClientEngineOptions["design"];
   /** The multicast group, or the relay that orders requests. */
   target?: NativeAddress;
+  /** The multicast group that replicas listen to: that of the clients, or of the relay. */
+  group?: NativeAddress;
   /** Local interface for multicast: an address, or a name the fabric understands. */
   interface?: string;
 }
@@ -18,16 +20,20 @@ export function endpointsOf(cluster: Pick<Cluster, "replicas" | "network">): End
   switch (network.design) {
     case "unicast":
       return { replicas, design: "unicast" };
-    case "multicast":
-      return {
-        replicas,
-        design: "multicast",
-        target: { ip: network.group, port: network.port },
-        ...(network.interface === undefined ? {} : { interface: network.interface }),
-      };
-    case "serialized":
-      return { replicas, design: "serialized", target: network.relay };
+    case "multicast": {
+      const { group, interface: local } = multicastOf(network);
+      return { replicas, design: "multicast", target: group, group, ...local };
+    }
+    case "serialized": {
+      if (network.multicast === undefined) return { replicas, design: "serialized", target: network.relay };
+      const { group, interface: local } = multicastOf(network.multicast);
+      return { replicas, design: "serialized", target: network.relay, group, ...local };
+    }
   }
+}
+
+function multicastOf({ group, port, interface: local }: ResolvedMulticast): { group: NativeAddress; interface: { interface?: string } } {
+  return { group: { ip: group, port }, interface: local === undefined ? {} : { interface: local } };
 }
 
 /** The error for an address that can't be used, from what the native side threw; undefined if it is about something else. */

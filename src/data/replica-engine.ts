@@ -27,9 +27,9 @@ export function openReplicaEngine(
         group: cluster.group,
         replica: options.id,
         replicas: endpoints.replicas,
-        ...(endpoints.design === "multicast" && endpoints.target !== undefined
-          ? { multicast: { group: endpoints.target, ...(endpoints.interface === undefined ? {} : { interface: endpoints.interface }) } }
-          : {}),
+        ...(endpoints.group === undefined
+          ? {}
+          : { multicast: { group: endpoints.group, ...(endpoints.interface === undefined ? {} : { interface: endpoints.interface }) } }),
         secret,
         sealed: cluster.sealed,
         datagramBytes: cluster.datagramBytes,

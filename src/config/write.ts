@@ -104,7 +104,7 @@ async function writeNew(file: string, text: string, mode = ownerOnly): Promise<v
   } catch (cause) {
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
     const problem = exists
-      ? `${file} exists already: remove it, or choose another directory.`
+      ? `${file} exists already: remove it, or choose another place.`
       : `${file} can't be written (${(cause as Error).message}).`;
     throw new SquallError("INVALID_OPTION", problem, { cause });
   }

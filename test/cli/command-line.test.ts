@@ -43,6 +43,11 @@ describe("errors end with status 1, a code and no stack", () => {
   it.each<[string, string[], RegExp]>([
     ["no cluster file", ["status"], /^error CLUSTER_FILE_MISSING: .*squall init/],
     ["no machine", ["check", "nowhere.js"], /^error MACHINE_LOAD_FAILED: /],
+    [
+      "no machine for a replica on the main thread",
+      ["replica", "--id", "0", "--thread", "main", "--machine", "nowhere.js"],
+      /^error MACHINE_LOAD_FAILED: /,
+    ],
     ["a bad hex operation", ["invoke", "--hex", "abc"], /^error INVALID_OPTION: /],
     ["four replicas", ["init", "--replicas", "4", "-d", "four"], /^error CLUSTER_FILE_INVALID: .*3, 5, 7 or 9/],
     ["another profile", ["sim", "--faults", "chaos"], /^error INVALID_OPTION: /],

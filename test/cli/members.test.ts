@@ -116,6 +116,10 @@ describe("squall members", () => {
     };
     expect(await refusal("add", `127.0.0.1:${port}`)).toMatch(/MEMBERS_INVALID.*4 members.*odd number.*Add or remove two at once/);
     expect(await refusal("remove", "0")).toContain("MEMBERS_INVALID");
+    expect(await refusal("add", "127.0.0.1")).toMatch(/error USAGE: .*host:port/);
+    expect(await refusal("replace", "9", `127.0.0.1:${port}`)).toMatch(/error USAGE: .*whole number from 0 to 8/);
+    expect(await refusal("replace", "0", "127.0.0.1")).toMatch(/error USAGE: .*host:port/);
+    expect(await refusal("remove", "first")).toMatch(/error USAGE: .*whole number/);
     expect(await refusal("remove", "0", "7")).toContain("There is no member 7");
     expect(await refusal("remove", "0", "1")).toMatch(/Only 1 of 3 members would stay/);
     expect(await refusal("replace", "0", `127.0.0.1:${cluster.ports[1]}`)).toContain("MEMBERS_INVALID");

@@ -56,6 +56,7 @@ export const registerReplica: Register = (program) => {
             console.error(`replica ${event.replica} stopped: ${event.message}`);
             process.exitCode = 1;
           }
+          if (event.type === "retired") console.log(`replica ${event.replica} is no member any more, and ends`);
           if (event.type === "retired" || event.type === "invariant-broken") resolve();
         }),
       );

@@ -34,6 +34,7 @@ export const registerInit: Register = (program) => {
       });
       console.log(`${file}: cluster ${content.cluster}, ${content.replicas.length} replicas, ${options.design}`);
       console.log(`${secretFile}: give it to replicas and operators, to nobody else`);
-      console.log("Next: start each replica (squall replica --id N --machine module), then run squall bootstrap once.");
+      const relay = options.design === "serialized" ? "start the relay (squall relay), " : "";
+      console.log(`Next: ${relay}start each replica (squall replica --id N --machine module), then run squall bootstrap once.`);
     });
 };

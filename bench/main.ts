@@ -177,6 +177,8 @@ registerCompare(program);
 
 program.parseAsync().catch((error: unknown) => {
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : usageError);
-  console.error(error instanceof Error ? error.message : error);
+  const { code, message = String(error) } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+  const [, library] = (code === "ERR_MODULE_NOT_FOUND" && /Cannot find package '([^']+)'/.exec(message)) || [];
+  console.error(library === undefined ? message : `This needs the package ${library}, which is there in a checkout of Squall only.`);
   process.exit(usageError);
 });

@@ -69,6 +69,11 @@ describe("a new cluster", () => {
     expect(squall("init", "--port", "7300")).toMatchObject({ status: 0, stdout: expect.stringContaining("squall bootstrap") });
     expect(JSON.parse(await readFile(path.join(directory, "cluster.json"), "utf8")).replicas[2]).toEqual({ host: "127.0.0.1", port: 7302 });
     expect(squall("init", "--design", "serialized", "-d", "serialized").stdout).toContain("squall relay");
+    expect(squall("init", "--durability", "sync", "--mode", "leader", "-d", "durable").stdout).toContain("--data");
+    expect(JSON.parse(await readFile(path.join(directory, "durable/cluster.json"), "utf8"))).toMatchObject({
+      durability: "sync",
+      mode: "leader",
+    });
     expect(squall("init")).toMatchObject({ status: 1, stderr: expect.stringContaining("exists already") });
   });
 

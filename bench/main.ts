@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { registerPaper } from "./paper/command.js";
 import { registerCompare } from "./paper/compare/command.js";
+import { experimentNames, protocolNames } from "./paper/record.js";
 import { registerReport } from "./paper/report/command.js";
 
 function positive(text: string): number {
@@ -9,7 +10,19 @@ function positive(text: string): number {
   return value;
 }
 
-const program = new Command("bench").description("Benchmarks of Squall; docs/benchmarks.md says what each compares");
+// 1 is for results that are wrong.
+const usageError = 2;
+
+const program = new Command("bench")
+  .description("Benchmarks of Squall; docs/benchmarks.md says what each compares")
+  .showHelpAfterError("Run with --help to see what is allowed.")
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "error USAGE: ")) })
+  .on("command:*", ([name]: string[]) => {
+    const names = program.commands.map((command) => command.name()).join(", ");
+    const hint = (experimentNames as readonly string[]).includes(name ?? "") ? ` Experiments are parts of the suite: paper ${name}.` : "";
+    program.error(`error: there is no benchmark "${name}". There are: ${names}.${hint}`);
+  });
 
 program
   .command("commit")
@@ -18,7 +31,7 @@ program
   .option("--quick", "few and short runs: a first impression", false)
   .option("--rounds <n>", "runs of each side, by turns", positive)
   .option("--seconds <s>", "length of each run", positive)
-  .option("--protocol <name>", "this protocol alone, beside a floor of as many round trips")
+  .addOption(new Option("--protocol <name>", "this protocol alone, beside a floor of as many round trips").choices(protocolNames))
   .addOption(new Option("--wait <how>", "how Squall's loops wait for datagrams").choices(["block", "yield", "spin"]))
   .action(async ({ json, quick, rounds, seconds, protocol, wait }) => {
     const { benchCommit, benchProtocol } = await import("./commit/commit.js");
@@ -163,6 +176,9 @@ registerReport(program);
 registerCompare(program);
 
 program.parseAsync().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  process.exit(2);
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : usageError);
+  const { code, message = String(error) } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+  const [, library] = (code === "ERR_MODULE_NOT_FOUND" && /Cannot find package '([^']+)'/.exec(message)) || [];
+  console.error(library === undefined ? message : `This needs the package ${library}, which is there in a checkout of Squall only.`);
+  process.exit(usageError);
 });

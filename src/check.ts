@@ -4,6 +4,7 @@ import { CheckedInstance, type UpcallProblem } from "./check/instance.js";
 import { loadMachineModule } from "./check/module.js";
 import { OperationSource } from "./check/operations.js";
 import { wholeSnapshot } from "./data/snapshot-bytes.js";
+import { nearlyUpcalls } from "./define-machine.js";
 import type { Machine } from "./machine.js";
 import { checkInteger, checkOptions } from "./options.js";
 
@@ -37,6 +38,8 @@ export interface CheckReport {
   statesCompared: boolean;
   /** At most one finding of a kind, the first. */
   findings: CheckFinding[];
+  /** What is allowed and perhaps not meant: upcalls that are missing, or nearly there. */
+  notes: string[];
 }
 
 const optionNames = ["operations", "seed", "operationBytes"] as const;
@@ -58,6 +61,20 @@ export async function checkMachine(machine: string | URL | (() => Machine), opti
   return new Check(await Promise.all([0, 1, 2, 3].map((index) => module.instantiate(index))), source, seed).run(operations);
 }
 
+function notesOn(machine: Machine): string[] {
+  const { digest, snapshot, restore } = machine;
+  const lacking = (["snapshot", "restore"] as const).filter((upcall) => machine[upcall] === undefined);
+  return [
+    ...nearlyUpcalls(machine).map(([name, upcall]) => `The machine has ${name}(), which is no upcall. Is ${upcall} meant?`),
+    ...(digest === undefined && snapshot === undefined
+      ? ["The machine has no digest() and no snapshot(): only results were compared."]
+      : []),
+    ...(snapshot === undefined || restore === undefined
+      ? [`The machine has no ${lacking.join("() and no ")}(): no checkpoints are taken, its log fills up, and members can't be replaced.`]
+      : []),
+  ];
+}
+
 class Check {
   readonly #first: CheckedInstance;
   readonly #second: CheckedInstance;
@@ -66,7 +83,7 @@ class Check {
   readonly #fresh: Machine;
   readonly #source: OperationSource;
   readonly #findings = new Map<string, CheckFinding>();
-  readonly #report: Omit<CheckReport, "ok" | "findings">;
+  readonly #report: Omit<CheckReport, "ok" | "findings" | "notes">;
   /** What stands uncommitted, from `#committed` + 1: the operation, its result and the digest after it. */
   #log: { operation: Buffer; timeMs: number; threw: boolean; result: string; digest: string | undefined }[] = [];
   #committed = 0;
@@ -102,7 +119,7 @@ class Check {
     if (this.#log.length > 0 && !this.#broken()) this.#commit(this.#log.length);
     if (!this.#broken()) this.#checkRestore();
     const findings = [...this.#findings.values()];
-    return { ok: findings.length === 0, ...this.#report, findings };
+    return { ok: findings.length === 0, ...this.#report, findings, notes: notesOn(this.#fresh) };
   }
 
   get #end(): number {

@@ -9,7 +9,7 @@ import { InvokeCancellation } from "./data/invoke-cancellation.js";
 import { loadBinding } from "./data/load.js";
 import { NameWatch } from "./data/name-watch.js";
 import { type ErrorCode, SquallError, whenNothingCompletes } from "./errors.js";
-import { checkInteger, checkOptions, describeValue, suggestName } from "./options.js";
+import { checkAddress, checkFunction, checkInteger, checkOptions, checkSignal, describeValue, suggestName } from "./options.js";
 import { checkWait, type WaitStrategy } from "./wait.js";
 
 export interface ConnectOptions {
@@ -115,6 +115,7 @@ function capture(resolve: (result: Buffer) => void, reject: (error: SquallError)
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
   checkOptions("connect", options, connectOptionNames);
+  const signal = checkSignal(options.signal);
   const deadlineMs = options.deadlineMs === undefined ? 5_000 : checkInteger("deadlineMs", options.deadlineMs, 1, 3_600_000);
   const cluster = await loadCluster(options.cluster, {
     role: "client",
@@ -126,11 +127,12 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   if (options.ordered !== undefined && typeof options.ordered !== "boolean") {
     throw new SquallError("INVALID_OPTION", `ordered must be true or false; it is ${describeValue(options.ordered)}.`);
   }
+  if (options.bind !== undefined) checkAddress("bind", options.bind, 0);
   checkWait(options.wait);
-  options.signal?.throwIfAborted();
+  if (signal?.aborted === true) throw connectAborted(signal);
   const client = new Client(cluster, options);
   try {
-    await client[ready](deadlineMs, options.signal);
+    await client[ready](deadlineMs, signal);
   } catch (error) {
     client.close();
     throw error;
@@ -139,6 +141,10 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 }
 
 const ready = Symbol("ready");
+
+function connectAborted(signal: AbortSignal | undefined): SquallError {
+  return new SquallError("ABORTED", "Connecting was aborted.", { cause: signal?.reason });
+}
 
 /** A session with a cluster; made by `connect`. Operations of one session have no order among themselves unless it is ordered. */
 export class Client {
@@ -190,14 +196,19 @@ export class Client {
 
   /**
    * The callback form of invoke; allocates nothing per operation while it succeeds. The result is valid during the
-   * callback only. The callback may be called before invokeWith returns, when the operation is refused.
+   * callback only. The callback may be called before invokeWith returns, when the operation is refused. Throws INVALID_OPTION when an
+   * argument has another type.
    */
   invokeWith(operation: Uint8Array, callback: InvokeCallback): void {
+    checkOperation(operation);
+    checkFunction("callback", callback);
     this.#host.submit(operation, callback);
   }
 
-  /** Never waits: takes the operation only if the window has a place now, and says so. `callback` as in invokeWith. */
+  /** Never waits: takes the operation only if the window has a place now, and says so. `callback` as in invokeWith, and so is what it throws. */
   tryInvoke(operation: Uint8Array, callback: InvokeCallback = noCallback): Submission {
+    checkOperation(operation);
+    checkFunction("callback", callback);
     return this.#host.trySubmit(operation, callback);
   }
 
@@ -323,7 +334,7 @@ export class Client {
         this.#onState = undefined;
         settle();
       };
-      const onAbort = (): void => finish(() => reject(new SquallError("ABORTED", "Connecting was aborted.", { cause: signal?.reason })));
+      const onAbort = (): void => finish(() => reject(connectAborted(signal)));
       const timer = setTimeout(() => finish(() => reject(this.#connectError(deadlineMs))), deadlineMs);
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#onState = (state) => {
@@ -368,12 +379,9 @@ export class Client {
 
 /** Throws what is wrong with the arguments of invoke or read. */
 function checkInvocation(name: string, operation: unknown, options: InvokeOptions, allowed: readonly string[]): void {
-  if (!(operation instanceof Uint8Array)) {
-    throw new SquallError("INVALID_OPTION", `An operation is a Uint8Array; this is ${describeValue(operation)}.`, {
-      outcome: "not-executed",
-    });
-  }
+  checkOperation(operation);
   checkOptions(name, options, allowed);
+  checkSignal(options.signal);
   if (options.deadlineMs !== undefined) checkInteger("deadlineMs", options.deadlineMs, 1, 2 ** 31 - 1);
   if (options.signal?.aborted === true) {
     throw new SquallError("ABORTED", "The operation was aborted before it was sent.", {
@@ -381,4 +389,11 @@ function checkInvocation(name: string, operation: unknown, options: InvokeOption
       cause: options.signal.reason,
     });
   }
+}
+
+function checkOperation(operation: unknown): void {
+  if (operation instanceof Uint8Array) return;
+  throw new SquallError("INVALID_OPTION", `An operation is a Uint8Array; this is ${describeValue(operation)}.`, {
+    outcome: "not-executed",
+  });
 }

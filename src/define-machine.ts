@@ -1,4 +1,5 @@
 /** Checks that something is a state machine, and says what is missing or misspelt when it isn't. */
+import { distance } from "fastest-levenshtein";
 import { SquallError } from "./errors.js";
 import type { Machine, MachineFactory } from "./machine.js";
 import { describeValue, nearestName } from "./options.js";
@@ -89,6 +90,18 @@ function checkUpcall(
       `${where}: the machine has no ${name}. A machine needs ${requiredUpcalls.join(" and ")}; ${optionalUpcalls.join(", ")} are optional.`,
     );
   }
+}
+
+/** Functions of a machine that are no upcalls and are called nearly as one that it lacks: each with that upcall's name. */
+export function nearlyUpcalls(machine: Machine): [name: string, upcall: string][] {
+  const members = machine as unknown as Record<string, unknown>;
+  return memberNamesOf(machine).flatMap((name): [string, string][] => {
+    if (memberNames.includes(name) || typeof members[name] !== "function") return [];
+    const near = optionalUpcalls.find(
+      (upcall) => members[upcall] === undefined && distance(name.toLowerCase(), upcall) <= (name.length < 7 ? 1 : 2),
+    );
+    return near === undefined ? [] : [[name, near]];
+  });
 }
 
 /** Names of the functions of an object and of its classes. */

@@ -8,7 +8,7 @@ import { MessageType } from "./data/binding.js";
 import { limitsDigest } from "./data/boot.js";
 import { openTool } from "./data/tool.js";
 import { type ErrorCode, SquallError } from "./errors.js";
-import { checkInteger, checkOptions, describeValue } from "./options.js";
+import { checkAddress, checkInteger, checkOptions, describeValue } from "./options.js";
 import { parseReport } from "./query-status.js";
 import type { ReplicaReport } from "./status.js";
 
@@ -76,11 +76,12 @@ export async function* reconfigure(options: ReconfigureOptions): AsyncGenerator<
   checkOptions("reconfigure's change", options.change, ["add", "remove", "replace"]);
   const deadlineMs = options.deadlineMs === undefined ? 30_000 : checkInteger("deadlineMs", options.deadlineMs, 1, 3_600_000);
   const cluster = await loadCluster(options.cluster, { role: "operator" });
+  const change = await resolved(options.change);
   const endMs = performance.now() + deadlineMs;
   const leftMs = (): number => Math.max(1, endMs - performance.now());
   const before = await discover(cluster, Math.min(1_000, leftMs()));
   const epoch = before.epoch + 1;
-  const next = applyChange(before, await resolved(options.change));
+  const next = applyChange(before, change);
   yield { state: "collecting", epoch };
   const configuration = await withBootIds(cluster, before, next, Math.min(3_000, leftMs()));
   const members = configuration.members.map(({ address }) => address as Address);
@@ -114,15 +115,24 @@ export async function* reconfigure(options: ReconfigureOptions): AsyncGenerator<
   yield { state: "done", epoch, members };
 }
 
-async function resolved({ add = [], remove = [], replace = [] }: MembershipChange): Promise<MembershipChange> {
-  const resolve = async ({ ip, port }: Address): Promise<Address> => ({
-    ip: await lookUp(ip),
-    port: checkInteger("port", port, 1, 65_535),
-  });
+async function resolved(change: MembershipChange): Promise<MembershipChange> {
+  const { add = [], remove = [], replace = [] } = change;
+  for (const [name, list] of Object.entries({ add, remove, replace })) {
+    if (!Array.isArray(list)) throw new SquallError("INVALID_OPTION", `change.${name} must be an array; it is ${describeValue(list)}.`);
+  }
+  const resolve = async (name: string, address: unknown): Promise<Address> => {
+    const { ip, port } = checkAddress(name, address);
+    return { ip: await lookUp(ip), port };
+  };
   return {
-    add: await Promise.all(add.map(resolve)),
+    add: await Promise.all(add.map((address) => resolve("change.add", address))),
     remove,
-    replace: await Promise.all(replace.map(async ({ index, address }) => ({ index, address: await resolve(address) }))),
+    replace: await Promise.all(
+      replace.map(async (one) => {
+        checkOptions("change.replace", one, ["index", "address"]);
+        return { index: one.index, address: await resolve("change.replace's address", one.address) };
+      }),
+    ),
   };
 }
 

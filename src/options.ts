@@ -51,3 +51,25 @@ export function describeValue(value: unknown): string {
   if (typeof value === "function") return "a function";
   return String(value);
 }
+
+/** Throws INVALID_OPTION unless `value` is an AbortSignal, of whichever realm, or undefined. */
+export function checkSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === "boolean" && typeof addEventListener === "function") return value as AbortSignal;
+  throw new SquallError("INVALID_OPTION", `signal must be an AbortSignal; it is ${describeValue(value)}.`);
+}
+
+/** Throws INVALID_OPTION unless `value` is `{ ip, port }` with a port of at least `leastPort`; whether the ip is one shows later. */
+export function checkAddress(name: string, value: unknown, leastPort: 0 | 1 = 1): { ip: string; port: number } {
+  const { ip, port } = (typeof value === "object" && value !== null ? value : {}) as { ip?: unknown; port?: unknown };
+  if (typeof ip !== "string" || ip === "") {
+    throw new SquallError("INVALID_OPTION", `${name} must be an address { ip, port }; it is ${describeValue(value)}.`);
+  }
+  return { ip, port: checkInteger(`${name}.port`, port, leastPort, 65_535) };
+}
+
+/** Throws INVALID_OPTION unless `value` is a function. */
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw new SquallError("INVALID_OPTION", `${name} must be a function; it is ${describeValue(value)}.`);
+}

@@ -4,7 +4,7 @@ import { type ClusterSource, loadCluster } from "./config.js";
 import type { Cluster } from "./config-types.js";
 import { MessageType } from "./data/binding.js";
 import { openTool } from "./data/tool.js";
-import { checkInteger, checkOptions } from "./options.js";
+import { checkInteger, checkOptions, checkSignal } from "./options.js";
 import { type ReplicaRates, ratesBetween } from "./rates.js";
 import type { ReplicaReport } from "./status.js";
 
@@ -52,13 +52,14 @@ export async function status(options: StatusOptions): Promise<(ReplicaReport | u
 export async function* watchStatus(options: WatchOptions): AsyncGenerator<StatusSample, void, undefined> {
   checkOptions("watchStatus", options, ["cluster", "intervalMs", "signal", "clientKey"]);
   const intervalMs = options.intervalMs === undefined ? 1_000 : checkInteger("intervalMs", options.intervalMs, 50, 3_600_000);
-  const ended = (): boolean => options.signal?.aborted === true;
+  const signal = checkSignal(options.signal);
+  const ended = (): boolean => signal?.aborted === true;
   const query = openStatusQuery(await loadAsClient(options));
   try {
     let before: (ReplicaReport | undefined)[] = [];
     while (!ended()) {
       const startedMs = performance.now();
-      const reports = await query.ask(Math.max(1, intervalMs * 0.8), false, options.signal);
+      const reports = await query.ask(Math.max(1, intervalMs * 0.8), false, signal);
       if (ended()) return;
       const replicas = reports.map((report, id) => {
         const rates = report === undefined || before[id] === undefined ? undefined : ratesBetween(before[id], report);
@@ -67,7 +68,7 @@ export async function* watchStatus(options: WatchOptions): AsyncGenerator<Status
       // One that missed a round has its next rates since its last answer.
       before = reports.map((report, id) => report ?? before[id]);
       yield { timeMs: Date.now(), replicas };
-      await pause(intervalMs - (performance.now() - startedMs), options.signal);
+      await pause(intervalMs - (performance.now() - startedMs), signal);
     }
   } finally {
     query.close();

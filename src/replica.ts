@@ -11,7 +11,7 @@ import { type DataDirectory, type LocalReplicaOptions, openLocalReplica } from "
 import { makeMachine } from "./define-machine.js";
 import { SquallError } from "./errors.js";
 import type { Machine, MachineFactory } from "./machine.js";
-import { checkInteger, checkOptions, describeValue } from "./options.js";
+import { checkAddress, checkInteger, checkOptions, describeValue } from "./options.js";
 import { newStatusWords, type ReplicaProgress, type ReplicaReport, readProgress } from "./status.js";
 import { checkWait, type WaitStrategy } from "./wait.js";
 import { openWorkerReplica } from "./worker/worker-replica.js";
@@ -65,16 +65,18 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   if (typeof debug !== "boolean") throw new SquallError("INVALID_OPTION", `debug must be true or false; it is ${describeValue(debug)}.`);
   const wait = checkWait(options.wait);
   const machine = checkThread(thread, options.machine);
+  const join = checkPlace(options);
   const loaded = await loadCluster(options.cluster, { role: "replica" });
   const whole = { ...loaded, durability: options.durability ?? loaded.durability };
   const directory = checkDataDirectory(whole.durability, options);
   // Until it is a member it knows nobody but itself; the members will find it.
-  const cluster =
-    options.join === undefined ? whole : { ...whole, replicas: [{ ip: await lookUp(options.join.ip), port: options.join.port }] };
-  const id = options.join === undefined ? checkInteger("id", options.id, 0, cluster.replicas.length - 1) : 0;
+  const cluster = join === undefined ? whole : { ...whole, replicas: [{ ip: await lookUp(join.ip), port: join.port }] };
+  const id = join === undefined ? checkInteger("id", options.id, 0, cluster.replicas.length - 1) : 0;
   const words = newStatusWords();
   const emitter = new EventEmitter();
+  const place = { index: id };
   const onEvent = (event: ReplicaEvent): void => {
+    if (event.type === "epoch-entered") place.index = event.replica;
     if (replicaChannel.hasSubscribers) replicaChannel.publish({ cluster: Buffer.from(cluster.group).toString("hex"), ...event });
     try {
       emitter.emit("event", event);
@@ -89,14 +91,14 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
     "url" in machine
       ? await openWorkerReplica({ cluster, id, machineUrl: machine.url, debug, wait, words, directory, bindingPath: undefined }, onEvent)
       : await openMainReplica({ cluster, id, machine: machine.machine, debug, wait, words, directory, bindingPath: undefined, onEvent });
-  return new Replica(id, cluster, words, emitter, backend);
+  return new Replica(place, cluster, words, emitter, backend);
 }
 
 /** A running replica; made by `createReplica`. */
 export class Replica {
-  readonly id: number;
   /** Where it listens. */
   readonly address: { ip: string; port: number };
+  readonly #place: { readonly index: number };
   readonly #cluster: Cluster;
   readonly #words: Float64Array;
   readonly #emitter: EventEmitter;
@@ -104,13 +106,18 @@ export class Replica {
   #closing: Promise<void> | undefined;
 
   /** Use `createReplica`. */
-  constructor(id: number, cluster: Cluster, words: Float64Array, emitter: EventEmitter, backend: ReplicaBackend) {
-    this.id = id;
+  constructor(place: { readonly index: number }, cluster: Cluster, words: Float64Array, emitter: EventEmitter, backend: ReplicaBackend) {
+    this.#place = place;
     this.address = backend.address;
     this.#cluster = cluster;
     this.#words = words;
     this.#emitter = emitter;
     this.#backend = backend;
+  }
+
+  /** Its index among the members, which changes of the members may change; 0 while it waits to join. */
+  get id(): number {
+    return this.#place.index;
   }
 
   /** The cluster as loaded; may be passed as `cluster` elsewhere. */
@@ -182,6 +189,18 @@ async function openMainReplica(options: LocalReplicaOptions): Promise<ReplicaBac
     digest: () => local.digest(),
     close: () => local.close(),
   };
+}
+
+/** The address at which it joins; undefined: it has an index in the cluster file. */
+function checkPlace({ id, join }: ReplicaOptions): { ip: string; port: number } | undefined {
+  if ((id === undefined) === (join === undefined)) {
+    const given = id === undefined ? "neither is given" : "both are";
+    throw new SquallError(
+      "INVALID_OPTION",
+      `A replica has either an id, its index in the cluster file, or join, the address at which it waits to become a member; ${given}.`,
+    );
+  }
+  return join === undefined ? undefined : checkAddress("join", join);
 }
 
 function checkDataDirectory(

@@ -113,6 +113,8 @@ async function report(file: string): Promise<void> {
     await writeReport(file, html);
     console.log(`report: ${html}`);
   } catch (error) {
-    console.error(`no report: ${error instanceof Error ? error.message : error}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const missing = `the packages vega and vega-lite are not installed; in a checkout \`npm run bench -- report ${file}\` writes it`;
+    console.error(`no report: ${code === "ERR_MODULE_NOT_FOUND" ? missing : message}`);
   }
 }

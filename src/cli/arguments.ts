@@ -30,5 +30,10 @@ export function hostPort(text: string): { ip: string; port: number } {
   return { ip: (match[1] ?? match[2]) as string, port };
 }
 
+/** Parses each of several arguments. */
+export function each<Value>(parse: (text: string) => Value): (text: string, before: Value[] | undefined) => Value[] {
+  return (text, before = []) => [...before, parse(text)];
+}
+
 /** What each command file exports. */
 export type Register = (program: Command) => void;

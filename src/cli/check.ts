@@ -28,7 +28,7 @@ export const registerCheck: Register = (program) => {
         const { operations, rollbacks, commits, queries, threw, seed } = report;
         const counts = `${thousands(operations)} operations (${threw} threw), ${rollbacks} rollbacks, ${commits} commits, ${queries} queries, seed ${seed}`;
         console.log(`${report.ok ? pc.green("no divergence") : pc.red("not a state machine")}: ${counts}`);
-        if (!report.statesCompared) console.log("The machine has no digest() and no snapshot(): only results were compared.");
+        for (const note of report.notes) console.log(`${pc.yellow("note:")} ${note}`);
       }
       if (!report.ok) process.exitCode = 1;
     });

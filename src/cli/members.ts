@@ -1,7 +1,11 @@
 import type { Command } from "commander";
 import { listMembers, type MembershipChange, type ReconfigureProgress, reconfigure, rewriteMembers } from "../index.js";
-import { clusterOption, hostPort, jsonOption, type Register, wholeNumber } from "./arguments.js";
+import { clusterOption, each, hostPort, jsonOption, type Register, wholeNumber } from "./arguments.js";
 import { table } from "./output.js";
+
+type Address = ReturnType<typeof hostPort>;
+
+const memberIndex = wholeNumber(0, 8);
 
 interface Options {
   cluster: string;
@@ -19,16 +23,24 @@ export const registerMembers: Register = (program) => {
     .option("--deadline <ms>", "wait for answers at most so long", wholeNumber(1, 3_600_000), 1000)
     .action(list);
   changing(
-    members.command("add <address...>").description("blank replicas at host:port join; two at once, so that their number stays odd"),
-  ).action((addresses: string[], options: Options) => change({ add: addresses.map(hostPort) }, options));
-  changing(members.command("remove <index...>").description("members leave; two at once, so that their number stays odd")).action(
-    (indices: string[], options: Options) => change({ remove: indices.map(wholeNumber(0, 8)) }, options),
-  );
+    members
+      .command("add")
+      .description("blank replicas at host:port join; two at once, so that their number stays odd")
+      .argument("<address...>", "where they wait, host:port", each(hostPort)),
+  ).action((add: Address[], options: Options) => change({ add }, options));
   changing(
-    members.command("replace <index> <address>").description("a blank replica at host:port takes the place of a member, dead or alive"),
-  ).action((index: string, address: string, options: Options) =>
-    change({ replace: [{ index: wholeNumber(0, 8)(index), address: hostPort(address) }] }, options),
-  );
+    members
+      .command("remove")
+      .description("members leave; two at once, so that their number stays odd")
+      .argument("<index...>", "as `squall members list` counts them", each(memberIndex)),
+  ).action((remove: number[], options: Options) => change({ remove }, options));
+  changing(
+    members
+      .command("replace")
+      .description("a blank replica at host:port takes the place of a member, dead or alive")
+      .argument("<index>", "as `squall members list` counts them", memberIndex)
+      .argument("<address>", "where the blank one waits, host:port", hostPort),
+  ).action((index: number, address: Address, options: Options) => change({ replace: [{ index, address }] }, options));
 };
 
 function changing(command: Command): Command {

@@ -1,6 +1,7 @@
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Option } from "commander";
+import { loadMachine } from "../data/load-machine.js";
 import { createMetricsServer, createReplica, type MetricsServer, prometheusRegistry, type Replica } from "../index.js";
 import { type WaitStrategy, waitStrategies } from "../wait.js";
 import { clusterOption, hostPort, type Register, wholeNumber } from "./arguments.js";
@@ -45,7 +46,7 @@ export const registerReplica: Register = (program) => {
         wait: options.wait,
         ...(options.data === undefined ? {} : { dataDirectory: options.data }),
         ...(options.repair ? { repair: true } : {}),
-        ...(options.thread === "worker" ? { machine: module } : { thread: "main", machine: (await import(module.href)).default }),
+        ...(options.thread === "worker" ? { machine: module } : { thread: "main", machine: await loadMachine(module.href) }),
       });
       const metrics = await serveMetrics(replica, options);
       // Before anybody is told: who is told may stop this process at once.
@@ -55,6 +56,7 @@ export const registerReplica: Register = (program) => {
             console.error(`replica ${event.replica} stopped: ${event.message}`);
             process.exitCode = 1;
           }
+          if (event.type === "retired") console.log(`replica ${event.replica} is no member any more, and ends`);
           if (event.type === "retired" || event.type === "invariant-broken") resolve();
         }),
       );

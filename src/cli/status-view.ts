@@ -77,7 +77,12 @@ function fitting(widths: number[], width: number): number[] {
 
 /** What an operator should know beyond the numbers. */
 export function notesOf(reports: (ReplicaReport | undefined)[]): string[] {
+  const known = reports.filter((report) => report !== undefined);
+  if (known.length === 0) return [pc.yellow("no replica answers: `squall doctor` looks for the reason")];
   const stopped = standstill(reports);
+  if (stopped === undefined && known.every(({ status, lifeId }) => status === "recovery" && lifeId === undefined)) {
+    return [pc.yellow("no replica has a life: once all are up, `squall bootstrap` begins one, with empty state")];
+  }
   const group = stopped === undefined ? [] : [pc.red(stopped)];
   const own = reports.flatMap((report) => {
     if (report === undefined) return [];

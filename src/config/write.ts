@@ -20,11 +20,29 @@ export interface InitOptions {
   ports?: number[];
   design?: "unicast" | "multicast" | "serialized";
   security?: "sealed" | "unsealed-for-benchmarks";
+  /** Default "speculative". With "unreplicated" there is one replica. */
+  protocol?: ClusterFile["protocol"];
+  /** Of the protocol "speculative"; default "adaptive". */
+  mode?: ClusterFile["mode"];
+  /** Default "memory". */
+  durability?: ClusterFile["durability"];
   limits?: ClusterFile["limits"];
   timing?: ClusterFile["timing"];
 }
 
-const optionNames = ["replicas", "host", "port", "ports", "design", "security", "limits", "timing"] as const;
+const optionNames = [
+  "replicas",
+  "host",
+  "port",
+  "ports",
+  "design",
+  "security",
+  "protocol",
+  "mode",
+  "durability",
+  "limits",
+  "timing",
+] as const;
 const ownerOnly = 0o600;
 
 /**
@@ -45,7 +63,7 @@ export async function writeCluster(directory: string, options: InitOptions = {})
 
 function clusterFile(options: InitOptions): ClusterFile {
   const listed = Array.isArray(options.host) ? options.host : undefined;
-  const count = checkInteger("replicas", options.replicas ?? listed?.length ?? 3, 1, 9);
+  const count = checkInteger("replicas", options.replicas ?? listed?.length ?? (options.protocol === "unreplicated" ? 1 : 3), 1, 9);
   if (listed !== undefined && listed.length !== count) {
     throw new SquallError(
       "INVALID_OPTION",
@@ -61,6 +79,9 @@ function clusterFile(options: InitOptions): ClusterFile {
     network: network(options.design ?? "unicast", hosts[0]!, ports[count]!),
     secretFile: "cluster.secret",
     ...(options.security === undefined ? {} : { security: options.security }),
+    ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
+    ...(options.mode === undefined ? {} : { mode: options.mode }),
+    ...(options.durability === undefined ? {} : { durability: options.durability }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.timing === undefined ? {} : { timing: options.timing }),
   };
@@ -104,7 +125,7 @@ async function writeNew(file: string, text: string, mode = ownerOnly): Promise<v
   } catch (cause) {
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
     const problem = exists
-      ? `${file} exists already: remove it, or choose another directory.`
+      ? `${file} exists already: remove it, or choose another place.`
       : `${file} can't be written (${(cause as Error).message}).`;
     throw new SquallError("INVALID_OPTION", problem, { cause });
   }

@@ -1,7 +1,7 @@
 /** From what the members answered to what is wrong and how to mend it. Pure. */
 import type { Cluster } from "../config-types.js";
 import { superquorum, tolerated } from "../control/quorums.js";
-import type { ReplicaReport } from "../status.js";
+import { type ReplicaReport, standstill } from "../status.js";
 import { type DoctorCheck, fail, ok, warn } from "./checks.js";
 import { FrameOverheadBytes, type MemberEvidence } from "./probe.js";
 
@@ -268,7 +268,9 @@ function judgeQuorum(cluster: Cluster, reports: readonly ReplicaReport[]): Docto
   const serving = reports.filter((report) => report.status === "normal" && !report.halted && report.broken === undefined).length;
   const text = `${serving} of ${n} replicas serve.`;
   if (serving === n) return ok("quorum", undefined, text);
-  const remedy = "Mend the replicas named above.";
+  const byId = Array.from({ length: n }, (_, id) => reports.find((report) => report.id === id));
+  const stopped = standstill(byId);
+  const remedy = `Mend the replicas named above.${stopped === undefined ? "" : ` ${stopped[0]?.toUpperCase()}${stopped.slice(1)}.`}`;
   const spare = serving - majority;
   if (spare < 0) return fail("quorum", undefined, `${text} No operation completes: ${majority} are needed.`, remedy);
   const speed = serving < superquorum(n) ? ` In one round trip they would with ${superquorum(n)}.` : "";

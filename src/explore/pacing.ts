@@ -96,6 +96,15 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   Recovery: { told: always(""), queryUs: always(NowUs), answers: namesAndIncarnations },
   Prefetch: { unanswered: always(0), source: somebody, committed: unlessNaive(0) },
   ModePolicy: { diverged: always(false) },
+  // What is decided by measurement is left out.
+  ReconciliationCost: {
+    past: always([]),
+    meanUs: always(0),
+    rate: always(0),
+    calm: always(undefined),
+    left: always(undefined),
+    settling: always(undefined),
+  },
   FetchedRecords: { records: always(new Map()), bytes: always(0) },
   LogFetch: { window: always(1), recordsPerReply: always(4096), timeoutUs: always(0), unanswered: always(0) },
 };

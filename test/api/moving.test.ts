@@ -10,7 +10,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { leaseFabric } from "../../dist/data/fabrics.js";
 import { loadBinding } from "../../dist/data/load.js";
 import counter from "../../dist/machines/counter.js";
-import { clusterContent, freePorts, until } from "./support.js";
+import { clusterContent, freePorts, rejection, until } from "./support.js";
 
 const one = Buffer.from([1, 0, 0, 0]);
 const add = async (client: Client) => (await client.invoke(one, { deadlineMs: 30_000 })).readDoubleLE();
@@ -76,7 +76,9 @@ it("a relay with a key sends to the members that there are, one without to those
   const address = { ip: "127.0.0.1", port: (await freePorts(1))[0]! };
   replicas.push(await createReplica({ cluster, join: address, machine: counter, thread: "main" }));
   onTestFinished(async () => void (await Promise.all(replicas.map((replica) => replica.close()))));
+  expect(replicas[3]?.id).toBe(0);
   for await (const _ of reconfigure({ cluster, change: { replace: [{ index: 1, address }] } }));
+  expect(replicas[3]?.id).toBe(1);
   const { members } = await listMembers({ cluster });
   await until(() => JSON.stringify(relay.targets) === JSON.stringify(members.map((member) => member.address)), "the relay follows", 10_000);
   expect(relay.targets).toContainEqual(address);
@@ -87,6 +89,24 @@ it("a relay with a key sends to the members that there are, one without to those
   onTestFinished(() => blind.close());
   expect(blind.follows).toBe(false);
   expect(blind.targets).toEqual(cluster.replicas);
+});
+
+it("reconfigure refuses what is no change before it asks anybody", async () => {
+  const cluster = await loadCluster(await clusterContent(), { secret: randomBytes(32) });
+  const refusal = (change: unknown) => rejection(reconfigure({ cluster, change } as never).next());
+  for (const change of [
+    { add: 5 },
+    { add: ["127.0.0.1:7100"] },
+    { add: [{ ip: "127.0.0.1", port: 0 }] },
+    { replace: [{ index: 1 }] },
+    { replace: [null] },
+  ]) {
+    expect(await refusal(change), JSON.stringify(change)).toMatchObject({ code: "INVALID_OPTION" });
+  }
+  expect(await refusal({ replace: [{ index: 1, adress: {} }] })).toMatchObject({
+    code: "UNKNOWN_OPTION",
+    message: expect.stringContaining('"address"'),
+  });
 });
 
 it("what comes to a relay goes to its present targets", async () => {

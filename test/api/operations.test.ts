@@ -212,6 +212,21 @@ describe("limits", () => {
     expect(await rejection(client.invoke(bytes("h")))).toMatchObject({ code: "CLOSED", outcome: "not-executed" });
   });
 
+  it("refuses what is no operation, callback or signal, and executes nothing of it", async () => {
+    const group = await startGroup();
+    const client = await group.connect();
+    const refused = expect.objectContaining({ code: "INVALID_OPTION" });
+    expect(() => client.tryInvoke("a" as never)).toThrow(refused);
+    expect(() => client.tryInvoke(bytes("a"), 5 as never)).toThrow(refused);
+    expect(() => client.invokeWith("a" as never, () => {})).toThrow(refused);
+    expect(() => client.invokeWith(bytes("a"), undefined as never)).toThrow(refused);
+    for (const wrong of [client.invoke("a" as never), client.read("a" as never), client.invoke(bytes("a"), { signal: 5 } as never)]) {
+      expect(await rejection(wrong)).toMatchObject({ code: "INVALID_OPTION" });
+    }
+    await client.invoke(bytes("b"));
+    expect(group.machines[0]?.log).toEqual([expect.stringMatching(/ b$/)]);
+  });
+
   it("close rejects what is under way as unknown", async () => {
     const group = await startGroup();
     const client = await group.connect();
@@ -267,6 +282,16 @@ describe("connect", () => {
     });
     expect(await rejection(connect({ cluster, window: 65 }))).toMatchObject({ code: "INVALID_OPTION" });
     expect(await rejection(connect({ cluster, signal: AbortSignal.timeout(50) }))).toMatchObject({ code: "ABORTED" });
+    expect(await rejection(connect({ cluster, signal: AbortSignal.abort("enough") }))).toMatchObject({ code: "ABORTED", cause: "enough" });
+    for (const wrong of [
+      { signal: 5 },
+      { bind: "127.0.0.1" },
+      { bind: { ip: "127.0.0.1" } },
+      { bind: { ip: "127.0.0.1", port: 70_000 } },
+      { wait: "spinn" },
+    ]) {
+      expect(await rejection(connect({ cluster, ...wrong } as never)), JSON.stringify(wrong)).toMatchObject({ code: "INVALID_OPTION" });
+    }
     const { secret: _, ...keyless } = { ...(await clusterContent()) } as Record<string, unknown>;
     expect(await rejection(connect({ cluster: keyless as never }))).toMatchObject({ code: "SECRET_MISSING" });
   });

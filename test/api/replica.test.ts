@@ -43,6 +43,11 @@ describe("createReplica", () => {
       code: "UNKNOWN_OPTION",
       message: expect.stringContaining('"machine"'),
     });
+    for (const place of [{}, { id: 0, join: { ip: "127.0.0.1", port: 7100 } }, { join: "127.0.0.1:7100" }, { join: { ip: "127.0.0.1" } }]) {
+      expect(await rejection(createReplica({ cluster, machine: echoMachine, thread: "main", ...place } as never))).toMatchObject({
+        code: "INVALID_OPTION",
+      });
+    }
   });
 
   it.each(["main", "worker"] as const)("says that its port is in use (%s)", async (thread) => {

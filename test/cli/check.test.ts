@@ -58,6 +58,14 @@ describe("squall check passes", () => {
     expect(report.threw).toBeGreaterThan(10);
   });
 
+  it("a machine without checkpoints, or with an upcall that is nearly one, and says so", async () => {
+    const { restore: _, ...noRestore } = accumulator();
+    const notes = async (machine: object) => (await checkMachine(() => machine as Machine, { seed: 1, operations: 1 })).notes;
+    expect(await notes(accumulator())).toEqual([]);
+    expect(await notes(noRestore)).toEqual([expect.stringMatching(/no restore\(\): no checkpoints are taken/)]);
+    expect(await notes({ ...accumulator(), comit() {} })).toEqual([expect.stringMatching(/comit\(\).*Is commit meant\?/)]);
+  });
+
   it("a seed gives the same run", async () => {
     expect(await checkMachine(accumulator, options)).toEqual(await checkMachine(accumulator, options));
   });

@@ -43,6 +43,11 @@ describe("errors end with status 1, a code and no stack", () => {
   it.each<[string, string[], RegExp]>([
     ["no cluster file", ["status"], /^error CLUSTER_FILE_MISSING: .*squall init/],
     ["no machine", ["check", "nowhere.js"], /^error MACHINE_LOAD_FAILED: /],
+    [
+      "no machine for a replica on the main thread",
+      ["replica", "--id", "0", "--thread", "main", "--machine", "nowhere.js"],
+      /^error MACHINE_LOAD_FAILED: /,
+    ],
     ["a bad hex operation", ["invoke", "--hex", "abc"], /^error INVALID_OPTION: /],
     ["four replicas", ["init", "--replicas", "4", "-d", "four"], /^error CLUSTER_FILE_INVALID: .*3, 5, 7 or 9/],
     ["another profile", ["sim", "--faults", "chaos"], /^error INVALID_OPTION: /],
@@ -63,6 +68,12 @@ describe("a new cluster", () => {
   it("is written once, and tells what to do next", async () => {
     expect(squall("init", "--port", "7300")).toMatchObject({ status: 0, stdout: expect.stringContaining("squall bootstrap") });
     expect(JSON.parse(await readFile(path.join(directory, "cluster.json"), "utf8")).replicas[2]).toEqual({ host: "127.0.0.1", port: 7302 });
+    expect(squall("init", "--design", "serialized", "-d", "serialized").stdout).toContain("squall relay");
+    expect(squall("init", "--durability", "sync", "--mode", "leader", "-d", "durable").stdout).toContain("--data");
+    expect(JSON.parse(await readFile(path.join(directory, "durable/cluster.json"), "utf8"))).toMatchObject({
+      durability: "sync",
+      mode: "leader",
+    });
     expect(squall("init")).toMatchObject({ status: 1, stderr: expect.stringContaining("exists already") });
   });
 
@@ -77,7 +88,7 @@ describe("a new cluster", () => {
     });
     expect(squall("status", "--client-key", "client.key", "--deadline", "100")).toMatchObject({
       status: 1,
-      stdout: expect.stringContaining("no answer"),
+      stdout: expect.stringMatching(/no answer(.|\n)*`squall doctor` looks for the reason/),
     });
   });
 

@@ -22,6 +22,10 @@ function load(client: Client) {
   const failures: string[] = [];
   const results = new Set<number>();
   let stopped = false;
+  // Where the test fails before it stops them, the lanes would go round for ever with a closed client.
+  onTestFinished(() => {
+    stopped = true;
+  });
   let done = 0;
   const lanes = Array.from({ length: 4 }, async () => {
     while (!stopped) {
@@ -93,6 +97,7 @@ describe("squall members", () => {
     // A removed replica stops answering, and its process ends.
     expect(await replicas[0]?.ended).toBe(0);
     expect(await replicas[2]?.ended).toBe(0);
+    expect(replicas[0]?.output()).toMatch(/replica 0 is no member any more/);
     const last = await listed(cluster.file);
     expect(last).toMatchObject({ epoch: 3, members: ports.map((port, index) => ({ index, port, status: "normal" })) });
 
@@ -116,6 +121,10 @@ describe("squall members", () => {
     };
     expect(await refusal("add", `127.0.0.1:${port}`)).toMatch(/MEMBERS_INVALID.*4 members.*odd number.*Add or remove two at once/);
     expect(await refusal("remove", "0")).toContain("MEMBERS_INVALID");
+    expect(await refusal("add", "127.0.0.1")).toMatch(/error USAGE: .*host:port/);
+    expect(await refusal("replace", "9", `127.0.0.1:${port}`)).toMatch(/error USAGE: .*whole number from 0 to 8/);
+    expect(await refusal("replace", "0", "127.0.0.1")).toMatch(/error USAGE: .*host:port/);
+    expect(await refusal("remove", "first")).toMatch(/error USAGE: .*whole number/);
     expect(await refusal("remove", "0", "7")).toContain("There is no member 7");
     expect(await refusal("remove", "0", "1")).toMatch(/Only 1 of 3 members would stay/);
     expect(await refusal("replace", "0", `127.0.0.1:${cluster.ports[1]}`)).toContain("MEMBERS_INVALID");

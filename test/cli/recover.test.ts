@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Client, connect } from "squall";
+import { type Client, connect, type DoctorReport } from "squall";
 import { expect, it, onTestFinished } from "vitest";
 import { until } from "../api/support.js";
 import { counter, makeCluster, type Process, squall, start } from "./processes.js";
@@ -41,6 +41,11 @@ it("a new life begins with the state that is left, and clients go on in their se
   });
   const status = await squall("status", "--cluster", cluster.file);
   expect(status.stdout).toMatch(/2 of 3 replicas have lost their memory.*`squall recover`/);
+  const doctor = JSON.parse((await squall("doctor", "--cluster", cluster.file, "--json")).stdout) as DoctorReport;
+  expect(doctor.checks.find(({ check }) => check === "quorum")).toMatchObject({
+    result: "fail",
+    remedy: expect.stringMatching(/2 of 3 replicas have lost their memory.*`squall recover`/),
+  });
 
   const plan = await recover();
   expect(plan.status).toBe(1);

@@ -29,6 +29,16 @@ it("each design loads", async () => {
   }
 });
 
+it("protocol, mode and durability are written", async () => {
+  const { file } = await writeCluster(path.join(directory, "durable"), { mode: "leader", durability: "sync" });
+  expect(await loadCluster(file)).toMatchObject({ mode: "leader", durability: "sync", protocol: "speculative" });
+  const { file: alone } = await writeCluster(path.join(directory, "alone"), { protocol: "unreplicated" });
+  expect(await loadCluster(alone)).toMatchObject({ protocol: "unreplicated", replicas: [{ port: 7100 }] });
+  await expect(writeCluster(path.join(directory, "bad"), { protocol: "paxos", mode: "leader" })).rejects.toMatchObject({
+    code: "CLUSTER_FILE_INVALID",
+  });
+});
+
 it("nothing is overwritten", async () => {
   const target = path.join(directory, "twice");
   const { secretFile } = await writeCluster(target);

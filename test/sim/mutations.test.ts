@@ -43,6 +43,9 @@ const checks: Check[] = [
   { guard: "InstallOnce", replicas: 3, seeds: 60 },
   { guard: "CompleteReconcile", replicas: 3, seeds: 30 },
   { guard: "CommitHash", replicas: 3, seeds: 20 },
+  // The recovery that the paper suggests: who lost its memory copies a log and takes part.
+  { guard: "RecoverySilence", replicas: 3, seeds: 60, faults: "crash" },
+  { guard: "RecoverySilence", replicas: 5, seeds: 60, faults: "crash" },
   { guard: "ReadAtEnd", replicas: 3, seeds: 10, faults: "reads" },
   { guard: "ReadQuorum", replicas: 3, seeds: 150, faults: "reads" },
   { guard: "ReplyDurable", replicas: 3, seeds: 30, faults: "powerLoss" },

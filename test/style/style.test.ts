@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import * as squall from "squall";
 import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -72,6 +73,23 @@ describe("documentation", () => {
     const documented = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, code]) => code!).sort();
     expect(codes.length).toBeGreaterThan(20);
     expect(documented).toEqual(codes);
+  });
+
+  it("names every function that the package exports, and every option of createReplica and connect", () => {
+    const api = read("docs/api.md");
+    const named = (name: string) => new RegExp(`\\b${name}\\b`).test(api);
+    const functions = Object.entries(squall).flatMap(([name, value]) => (typeof value === "function" && /^[a-z]/.test(name) ? [name] : []));
+    expect(functions.length).toBeGreaterThan(15);
+    expect(functions.filter((name) => !named(name))).toEqual([]);
+    const section = (title: string) => api.split("\n## ").find((text) => text.startsWith(`${title}\n`))!;
+    const optionsOf = (file: string, list: string) => {
+      const names = new RegExp(`const ${list} = \\[([^\\]]*)\\]`).exec(read(file))![1]!;
+      return [...names.matchAll(/"(\w+)"/g)].map(([, name]) => name!);
+    };
+    const missing = (title: string, names: string[]) =>
+      names.filter((name) => !section(title).includes(`| \`${name}\``) && !section(title).includes(`, \`${name}\``));
+    expect(missing("Replicas", optionsOf("src/replica.ts", "optionNames"))).toEqual([]);
+    expect(missing("Clients", optionsOf("src/client.ts", "connectOptionNames"))).toEqual([]);
   });
 
   it("has generated parts that are up to date", () => {

@@ -13,7 +13,7 @@
 
 namespace squall::fabric {
 
-constexpr size_t kReceiveMessages = 16;
+constexpr size_t kReceiveMessages = 32;
 constexpr size_t kReceiveBytes = 65'536;                 // a whole GRO train
 constexpr size_t kArenaBytes = 256 * 1'024;
 constexpr size_t kMaxQueuedFrames = 1'024;

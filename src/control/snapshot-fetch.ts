@@ -18,7 +18,9 @@ const LargestSnapshotBytes = 2 ** 32 - 1;
 
 interface Partial {
   header: SnapshotChunkMessage;
-  content: Uint8Array;
+  /** The content's two parts. Each has a buffer of its own, so that the larger one can be handed to another thread. */
+  machine: Uint8Array;
+  sessions: Uint8Array;
   /** Per chunk: undefined, when it was asked for, or true once it is here. */
   chunks: (number | true | undefined)[];
   missing: number;
@@ -115,7 +117,7 @@ export class SnapshotFetch {
     this.unanswered = 0;
     this.source = from;
     this.view = Math.max(this.view, chunk.view);
-    partial.content.set(chunk.bytes, chunk.offset);
+    place(partial, chunk);
     partial.chunks[index] = true;
     if (--partial.missing > 0) this.ask(nowUs);
     else this.complete(nowUs, partial);
@@ -148,7 +150,8 @@ export class SnapshotFetch {
     const chunks = Math.ceil(total / this.chunkBytes);
     this.partial = {
       header: { ...chunk, bytes: new Uint8Array(0) },
-      content: new Uint8Array(total),
+      machine: new Uint8Array(chunk.machineBytes),
+      sessions: new Uint8Array(chunk.sessionBytes),
       chunks: new Array(chunks).fill(undefined),
       missing: chunks,
       cursor: 0,
@@ -156,7 +159,7 @@ export class SnapshotFetch {
   }
 
   private lengthOf(partial: Partial, index: number): number {
-    return Math.min(this.chunkBytes, partial.content.length - index * this.chunkBytes);
+    return Math.min(this.chunkBytes, partial.machine.length + partial.sessions.length - index * this.chunkBytes);
   }
 
   /** Asks for the next chunk, or again for one that did not come; sets when to go on. */
@@ -228,9 +231,9 @@ export class SnapshotFetch {
   private complete(nowUs: number, partial: Partial): void {
     this.partial = undefined;
     this.nextUs = Never;
-    const { seqno, position, digest, machineBytes } = partial.header;
-    const machine = partial.content.subarray(0, machineBytes);
-    const snapshot = { seqno, position, digest, machine, sessions: partial.content.subarray(machineBytes) };
+    const { machine, sessions } = partial;
+    const { seqno, position, digest } = partial.header;
+    const snapshot = { seqno, position, digest, machine, sessions };
     this.checking = snapshot;
     const valid = this.context.data.verify(snapshot);
     if (valid !== undefined) this.onVerified(nowUs, snapshot, valid);
@@ -241,6 +244,13 @@ export class SnapshotFetch {
     this.stop();
     done(nowUs, snapshot);
   }
+}
+
+/** A chunk may hold the end of the machine's bytes and the beginning of the session table's. */
+function place({ machine, sessions }: Partial, { offset, bytes }: SnapshotChunkMessage): void {
+  const ofMachine = Math.max(0, Math.min(bytes.length, machine.length - offset));
+  if (ofMachine > 0) machine.set(bytes.subarray(0, ofMachine), offset);
+  if (ofMachine < bytes.length) sessions.set(bytes.subarray(ofMachine), offset + ofMachine - machine.length);
 }
 
 function sameState(a: SnapshotChunkMessage, b: SnapshotChunkMessage): boolean {

@@ -1,16 +1,17 @@
 /**
- * Fetches a snapshot in chunks, a few at a time and not faster than the group can spare; resumes where another source stopped, as long as
+ * Fetches a snapshot in chunks, a few at a time and not faster than a group under load can spare; resumes where another source stopped, as long as
  * that one has the same state. What is complete and verified is kept until it is used.
  */
 import { MessageType } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
+import { Pace } from "./pace.js";
 import type { Snapshot } from "./snapshot.js";
 import { encodeFetchSnapshot, type SnapshotChunkMessage } from "./snapshot-messages.js";
 
 const Never = Number.POSITIVE_INFINITY;
 const OutstandingChunks = 4;
-// 32 KiB every 1.5 ms is about 20 MB/s: a fraction of what a source and its network do for the clients meanwhile.
-const ChunkPaceUs = 1_500;
+/** Of a group under load the transfer takes an eighth of the time. */
+const RestFactor = 7;
 const LargestChunkBytes = 32 * 1024;
 const TriesPerSource = 4;
 // Larger ones do not fit one ArrayBuffer everywhere.
@@ -46,6 +47,7 @@ export class SnapshotFetch {
   private checking: Snapshot | undefined;
   private unanswered = 0;
   private nextUs = Never;
+  private readonly pace: Pace;
   /** Who sent what is here of partial, and keeps it for a while. */
   private source = -1;
   /** The highest view that a chunk came from: the snapshot was committed in it or before. */
@@ -53,6 +55,7 @@ export class SnapshotFetch {
 
   constructor(context: Context) {
     this.context = context;
+    this.pace = new Pace(context, OutstandingChunks, RestFactor);
     this.chunkBytes = Math.min(context.messageBytes, LargestChunkBytes);
   }
 
@@ -118,6 +121,7 @@ export class SnapshotFetch {
     this.source = from;
     this.view = Math.max(this.view, chunk.view);
     place(partial, chunk);
+    if (partial.chunks[index] !== undefined) this.pace.onAnswered(nowUs, partial.header.seqno);
     partial.chunks[index] = true;
     if (--partial.missing > 0) this.ask(nowUs);
     else this.complete(nowUs, partial);
@@ -148,6 +152,9 @@ export class SnapshotFetch {
 
   private begin(chunk: SnapshotChunkMessage, total: number): void {
     const chunks = Math.ceil(total / this.chunkBytes);
+    this.pace.reset();
+    // One that was under way is gone at its source: the next has to come faster.
+    if (this.partial) this.pace.hurry();
     this.partial = {
       header: { ...chunk, bytes: new Uint8Array(0) },
       machine: new Uint8Array(chunk.machineBytes),
@@ -172,30 +179,26 @@ export class SnapshotFetch {
       this.send(0, 0);
       return;
     }
-    let outstanding = 0;
-    let oldestUs = Never;
-    let next = -1;
     while (partial.chunks[partial.cursor] === true) partial.cursor++;
+    this.nextUs = Never;
+    let outstanding = 0;
     for (let index = partial.cursor; index < partial.chunks.length && outstanding < OutstandingChunks; index++) {
-      const asked = partial.chunks[index];
-      if (asked === true) continue;
-      if (asked !== undefined && asked + 2 * resendUs > nowUs) {
-        outstanding++;
-        oldestUs = Math.min(oldestUs, asked);
-      } else if (next < 0) {
-        next = index;
+      let askedUs = partial.chunks[index];
+      if (askedUs === true) continue;
+      if (askedUs === undefined && !this.pace.goes(nowUs)) {
+        this.nextUs = Math.min(this.nextUs, this.pace.deadlineUs);
+        return;
       }
-      // Nothing behind it was asked for.
-      if (asked === undefined) break;
+      if (askedUs === undefined || askedUs + 2 * resendUs <= nowUs) {
+        if (askedUs === undefined) this.pace.onAsked(nowUs);
+        else if (this.gaveUp(nowUs)) return;
+        askedUs = nowUs;
+        partial.chunks[index] = nowUs;
+        this.send(partial.header.seqno, index * this.chunkBytes);
+      }
+      outstanding++;
+      this.nextUs = Math.min(this.nextUs, askedUs + 2 * resendUs);
     }
-    if (next < 0 || outstanding >= OutstandingChunks) {
-      this.nextUs = oldestUs + 2 * resendUs;
-      return;
-    }
-    if (partial.chunks[next] !== undefined && this.gaveUp(nowUs)) return;
-    partial.chunks[next] = nowUs;
-    this.nextUs = nowUs + ChunkPaceUs;
-    this.send(partial.header.seqno, next * this.chunkBytes);
   }
 
   private send(seqno: number, offset: number): void {
@@ -214,6 +217,7 @@ export class SnapshotFetch {
     const task = this.task as Task;
     task.at = (task.at + 1) % task.sources.length;
     this.unanswered = 0;
+    this.pace.reset();
     const partial = this.partial;
     if (partial) {
       // Session tables of one digest may differ in bytes: only one source's may be used.

@@ -220,7 +220,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     const uint64_t from = seqno(info, 0);
     if (!inLog(from) || from > engine_->committed()) return wrongArgument(info, "a seqno of a committed entry within the log");
     std::vector<uint8_t> run;
-    engine_->committedRun(from, info[1].ToNumber().Uint32Value(), run);
+    engine_->committedRun(from, seqno(info, 1), info[2].ToNumber().Uint32Value(), run);
     return copyBytes(info.Env(), run);
   }
   Napi::Value AppendRun(const Napi::CallbackInfo& info) {

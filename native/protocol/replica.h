@@ -163,9 +163,9 @@ class Replica final : public fabric::Receiver {
   /// False: malformed, and nothing was done; or there was no room for all or the machine stands still, and log().end() tells how far
   /// it went.
   bool appendCommitted(const std::vector<Bytes>& records, Bytes hashes = {});
-  /// Appends to `out` committed entries from `from` on, base < from <= committed, as many as `maxBytes` hold and at least one: the
+  /// Appends to `out` committed entries from `from` to `to`, base < from <= committed, as many as `maxBytes` hold and at least one: the
   /// summary hash of the last, then for each the length of its record (u32) and the record. How many.
-  uint32_t committedRun(uint64_t from, size_t maxBytes, std::vector<uint8_t>& out) const;
+  uint32_t committedRun(uint64_t from, uint64_t to, size_t maxBytes, std::vector<uint8_t>& out) const;
   /// appendCommitted for such a run that begins behind the log's end; `hashes` as there, else they are computed. How many entries
   /// were left out, or -1: malformed, or not what has that summary hash, and nothing was done.
   int64_t appendRun(Bytes run, Bytes hashes);

@@ -77,10 +77,10 @@ bool Replica::appendCommitted(const std::vector<Bytes>& records, Bytes hashes) {
   return appended == records.size();
 }
 
-uint32_t Replica::committedRun(uint64_t from, size_t maxBytes, std::vector<uint8_t>& out) const {
+uint32_t Replica::committedRun(uint64_t from, uint64_t to, size_t maxBytes, std::vector<uint8_t>& out) const {
   uint64_t last = from;
   size_t size = 32 + 4 + log_.record(from).size();
-  for (; last < committed_; last++) {
+  for (to = std::min(to, committed_); last < to; last++) {
     const size_t more = 4 + log_.record(last + 1).size();
     if (size + more > maxBytes) break;
     size += more;

@@ -5,6 +5,7 @@ import { Guard, type MessageType } from "../data/binding.js";
 import { OldestWireVersion } from "../data/wire-version.js";
 import type { DataPlane } from "./data-plane.js";
 import { FetchedRecords } from "./fetched-records.js";
+import { GroupLoad } from "./group-load.js";
 import type { MergeRules } from "./merge.js";
 import { RowBytes } from "./messages.js";
 import type { ModeTuning } from "./mode.js";
@@ -70,6 +71,7 @@ export class Context {
   readonly bootId: Uint8Array;
   /** For the log of the view that is to start, or of one that failed to. */
   readonly fetched = new FetchedRecords();
+  readonly load = new GroupLoad();
   /** This replica's; 1 at bootstrap. */
   incarnation: number;
   private readonly leastIncarnation: number;

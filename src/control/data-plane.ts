@@ -28,6 +28,8 @@ export interface DataPlane {
   readonly viewDurable: boolean;
   /** Entries at or below it are gone. */
   readonly logBase: number;
+  /** Entries that the log has room for. */
+  readonly logEntries: number;
   /** Share of the log's room that is taken, of entries or of bytes, whichever is more: 0 to 1. */
   readonly logFill: number;
   /** How late the host's last timer came. */
@@ -54,8 +56,8 @@ export interface DataPlane {
   restore(snapshot: Snapshot): boolean;
   /** RECOVERY: takes the life that was learned. False: another status. */
   setLife(lifeId: Uint8Array): boolean;
-  /** Committed entries from `from` on, about `maxBytes` of them: see NativeReplicaEngine.committedRun. */
-  committedRun(from: number, maxBytes: number): Uint8Array;
+  /** Committed entries from `from` to `to`, about `maxBytes` of them: see NativeReplicaEngine.committedRun. */
+  committedRun(from: number, to: number, maxBytes: number): Uint8Array;
   /**
    * RECOVERY: appends a run of committed entries that begins behind the log's end, executes and commits them. `hashes`: their summary
    * hashes, 32 bytes each, if they are known. How many were left out, since the log has no room for them; -1: it does not fit.

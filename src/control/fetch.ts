@@ -20,9 +20,10 @@ export function answerFetch(context: Context, from: number, message: FetchMessag
     return;
   }
   if (what === FetchWhat.Committed) {
-    const { from: first } = message.ranges[0] as FetchRange;
+    const { from: first, to } = message.ranges[0] as FetchRange;
     if (first <= data.logBase || first > data.committed) return;
-    const run = data.committedRun(first, context.messageBytes);
+    // A range of one entry names none but the first: the release that asks for a message at a time asks so.
+    const run = data.committedRun(first, to === first ? data.committed : to, context.messageBytes);
     const reply = { view: data.view, what, from: first, committed: data.committed, run } as const;
     context.send(from, MessageType.FetchReply, encodeFetchReply(reply));
     return;

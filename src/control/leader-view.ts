@@ -5,6 +5,7 @@
 import { Mode, PrepareStats, ReplicaStatus } from "../data/binding.js";
 import type { Context } from "./context.js";
 import type { Heartbeats } from "./heartbeat.js";
+import { HeartbeatFlag } from "./heartbeat-message.js";
 import type { ModePolicy } from "./mode.js";
 
 const Never = Number.POSITIVE_INFINITY;
@@ -79,6 +80,19 @@ export class LeaderView {
   /** A client misses an answer. */
   onComplaint(nowUs: number): void {
     for (let replica = 0; replica < this.context.n; replica++) if (this.behind(replica)) this.again(nowUs, replica);
+  }
+
+  /**
+   * Per replica, how far its log is known to reach towards `seqno`: while one comes nearer it catches up, and the entry will be committed.
+   * Infinity: it is on its way into this view, and gives it up by itself if it does not get there.
+   */
+  reach(seqno: number): number[] {
+    const { n, data } = this.context;
+    return Array.from({ length: n }, (_, replica) => {
+      const last = this.heartbeats.lastOf(replica);
+      if (last?.view !== data.view || this.heartbeats.isSilent(replica)) return 0;
+      return (last.flags & HeartbeatFlag.Normal) === 0 ? Number.POSITIVE_INFINITY : Math.min(last.end, seqno);
+    });
   }
 
   onTimer(nowUs: number): void {

@@ -71,7 +71,7 @@ export interface StartViewMessage {
   rows: Uint8Array;
 }
 
-/** Committed: entries from the first range's `from` on, whatever its `to`, as far as they are committed. */
+/** Committed: the first range's entries, as far as they are committed and fit; where it is of one entry, those behind it too. */
 export const FetchWhat = { Rows: 0, Records: 1, Committed: 2 } as const;
 export interface FetchRange {
   from: number;

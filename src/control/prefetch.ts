@@ -4,22 +4,35 @@
  */
 import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
-import { type CommittedRun, encodeFetch, FetchWhat, HashBytes } from "./messages.js";
+import { FetchWindow } from "./fetch-window.js";
+import { type CommittedRun, encodeFetch, type FetchRange, FetchWhat, HashBytes } from "./messages.js";
+import { Pace } from "./pace.js";
 import type { RecoveryAnswerMessage } from "./recovery-messages.js";
 import type { Snapshot } from "./snapshot.js";
 import type { SnapshotFetch } from "./snapshot-fetch.js";
 
-const Never = Number.POSITIVE_INFINITY;
 /** Near enough: a reconciliation brings the rest. */
 const NearEntries = 4096;
-/** Between a message of entries and the next request: at most 128 MB/s, a small part of what their source can do. */
-const PaceUs = 500;
 const Tries = 4;
+/** Of a group under load entries take a third of the time, in runs that keep no core for long ... */
+const RestFactor = 2;
+const RunUnderLoad = 300;
+/** ... and more of it unless the distance shrinks by a tenth in each such period. */
+const LagPeriodUs = 250_000;
+const LagShare = 0.9;
+/** Runs that overtook one that is lost. */
+const MostWaiting = 8;
 /** A source that answers no query for so long is left for another. */
 const SilentUs = 500_000;
 
 export interface PrefetchHost {
   restored(nowUs: number, snapshot: Snapshot): void;
+}
+
+/** A run that waits for those before it, or for its hash. */
+interface Waiting extends FetchRange {
+  message: CommittedRun;
+  hashing: boolean;
 }
 
 export class Prefetch {
@@ -32,15 +45,21 @@ export class Prefetch {
   /** What the source had committed when it last said so. */
   private committed = 0;
   private answeredUs = 0;
-  /** Entries are asked for, a message at a time. */
-  private fetching = false;
-  private fetchUs = Never;
-  private unanswered = 0;
+  /** What is asked for; undefined: no entries are. */
+  private window: FetchWindow | undefined;
+  private waiting: Waiting[] = [];
+  private pace: Pace;
+  /** How far behind the log was, and when that was looked at. */
+  private lag = Number.POSITIVE_INFINITY;
+  private lagUs = 0;
+  /** The source sent nothing of what it was asked for. */
+  private gaveUp = false;
 
   constructor(context: Context, host: PrefetchHost, snapshots: SnapshotFetch) {
     this.context = context;
     this.host = host;
     this.snapshots = snapshots;
+    this.pace = new Pace(context, 1, RestFactor);
   }
 
   /** Whether the log holds about all that the source had committed when it last said so. */
@@ -61,51 +80,89 @@ export class Prefetch {
   onAnswer(nowUs: number, from: number, answer: RecoveryAnswerMessage): void {
     const { data } = this.context;
     if (answer.status !== ReplicaStatus.Normal) return;
-    const serves = this.source >= 0 && this.unanswered <= Tries && nowUs - this.answeredUs < SilentUs;
-    if (this.source !== from && serves) return;
+    const serves = this.source >= 0 && nowUs - this.answeredUs < SilentUs;
+    if (this.source !== from && serves && !this.gaveUp) return;
     if (this.source !== from) this.stop();
     this.source = from;
     this.committed = answer.committed;
     this.answeredUs = nowUs;
-    if (this.fetching || this.snapshots.running || answer.committed <= data.logEnd || this.rests) return;
-    this.unanswered = 0;
+    this.gaveUp = false;
+    if (this.window) this.compareLag(nowUs);
+    if (this.window || this.snapshots.running || answer.committed <= data.logEnd || this.rests) return;
     const far = answer.checkpoint > data.logEnd + NearEntries;
     if (answer.base > data.logEnd || far) this.fetchSnapshot(nowUs, Math.max(answer.base, data.logEnd + 1));
-    else this.ask(nowUs);
+    else this.fetchEntries(nowUs);
   }
 
   /** The log stands still from now on. */
   stop(): void {
-    this.fetching = false;
-    this.fetchUs = Never;
+    this.window = undefined;
+    this.waiting = [];
     this.snapshots.stop();
   }
 
   /** False: entries that do not belong to the log. */
   onRun(nowUs: number, from: number, message: CommittedRun): boolean {
-    const { data } = this.context;
-    if (!this.fetching || from !== this.source || message.from !== data.logEnd + 1) return true;
-    this.unanswered = 0;
-    if (this.hashedLater(from, message)) return true;
-    const { chained } = message.single ?? {};
-    const hashed = chained !== undefined && equalBytes(chained.previous, data.hashAt(data.logEnd));
-    const left = data.appendRun(message.run, hashed ? chained.hash : undefined);
-    if (left < 0) return false;
-    this.view = Math.max(this.view, message.view);
-    this.committed = Math.max(this.committed, message.committed);
-    this.fetchUs = nowUs + PaceUs;
-    // No room, since no checkpoint of the own is agreed on here: one of the others' makes it.
-    if (left > 0) this.fetchSnapshot(nowUs, data.logEnd + 1);
-    else if (this.rests || data.logEnd >= this.committed) this.stop();
+    const { window, context } = this;
+    const hashed = this.waiting.find((one) => one.message === message);
+    if (!window || from !== this.source || (!hashed && message.from <= context.data.logEnd)) return true;
+    if (hashed) {
+      hashed.hashing = false;
+    } else {
+      const count = entriesOf(message.run);
+      if (count === 0) return false;
+      const last = message.from + count - 1;
+      window.unanswered = 0;
+      const request = window.find(message.what, message.from);
+      if (request) this.pace.onAnswered(nowUs, context.data.logEnd);
+      if (request) window.answered(nowUs, request, { count, last, large: message.run.length > context.messageBytes + HashBytes });
+      const known = this.waiting.some((one) => one.from === message.from);
+      if (!known) this.waiting.push({ from: message.from, to: last, message, hashing: false });
+    }
+    if (!this.append(nowUs)) return false;
+    if (this.window) this.advance(nowUs);
     return true;
   }
 
   onTimer(nowUs: number): void {
-    if (nowUs >= this.fetchUs) this.ask(nowUs);
+    if (!this.window) return;
+    if (nowUs >= this.pace.deadlineUs) this.advance(nowUs);
+    if (!this.window.expire(nowUs)) return;
+    this.pace.reset();
+    // The source may be gone, or have forgotten what is asked for: another answer decides how to go on.
+    this.gaveUp = this.window.unanswered >= Tries;
+    if (this.gaveUp) this.stop();
+    else this.advance(nowUs);
   }
 
   get deadlineUs(): number {
-    return this.fetchUs;
+    if (!this.window) return Number.POSITIVE_INFINITY;
+    return Math.min(this.pace.deadlineUs, this.window.deadlineUs);
+  }
+
+  /** Takes what follows the log's end. False: it does not belong there. */
+  private append(nowUs: number): boolean {
+    const { data } = this.context;
+    for (;;) {
+      // One that begins within the log was asked for twice, in other parts; its rest is asked for again.
+      this.waiting = this.waiting.filter((one) => one.from > data.logEnd);
+      const next = this.waiting.find((one) => one.from === data.logEnd + 1);
+      if (!next || next.hashing) return true;
+      const { message } = next;
+      next.hashing = this.hashedLater(this.source, message);
+      if (next.hashing) return true;
+      const { chained } = message.single ?? {};
+      const hashed = chained !== undefined && equalBytes(chained.previous, data.hashAt(data.logEnd));
+      const left = data.appendRun(message.run, hashed ? chained.hash : undefined);
+      if (left < 0) return false;
+      this.view = Math.max(this.view, message.view);
+      this.committed = Math.max(this.committed, message.committed);
+      this.context.load.heard(nowUs, this.committed);
+      // No room, since no checkpoint of the own is agreed on here: one of the others' makes it.
+      if (left > 0) this.fetchSnapshot(nowUs, data.logEnd + 1);
+      else if (this.rests || data.logEnd >= this.committed) this.stop();
+      if (!this.window) return true;
+    }
   }
 
   /** The rest comes with the START-VIEW; what was fetched in its own view would keep it from being installed. */
@@ -121,18 +178,47 @@ export class Prefetch {
       this.view = Math.max(this.view, this.snapshots.view);
       if (snapshot.seqno > data.logEnd && data.restore(snapshot)) this.host.restored(doneUs, snapshot);
       else this.snapshots.discard();
-      if (this.committed > data.logEnd && !this.rests) this.ask(doneUs);
+      if (this.committed > data.logEnd && !this.rests) this.fetchEntries(doneUs);
     });
   }
 
-  private ask(nowUs: number): void {
-    // The source may be gone, or have forgotten what is asked for: another answer decides how to go on.
-    this.fetching = ++this.unanswered <= Tries;
-    this.fetchUs = this.fetching ? nowUs + 2 * this.context.resendUs : Never;
-    if (!this.fetching) return;
-    const from = this.context.data.logEnd + 1;
-    const body = encodeFetch({ view: this.context.data.view, what: FetchWhat.Committed, ranges: [{ from, to: from }] });
-    this.context.send(this.source, MessageType.Fetch, body);
+  private fetchEntries(nowUs: number): void {
+    this.window = new FetchWindow(this.context);
+    this.pace = new Pace(this.context, 1, RestFactor);
+    this.lag = Number.POSITIVE_INFINITY;
+    this.advance(nowUs);
+  }
+
+  private advance(nowUs: number): void {
+    const window = this.window as FetchWindow;
+    while (window.hasRoom && this.pace.goes(nowUs)) {
+      const range = this.missing(nowUs, window);
+      if (!range || (this.waiting.length >= MostWaiting && range.from > this.context.data.logEnd + 1)) return;
+      window.asked(nowUs, FetchWhat.Committed, range);
+      this.pace.onAsked(nowUs);
+      const body = encodeFetch({ view: this.context.data.view, what: FetchWhat.Committed, ranges: [range] });
+      this.context.send(this.source, MessageType.Fetch, body);
+    }
+  }
+
+  /** The group may go on as fast as its entries are fetched. */
+  private compareLag(nowUs: number): void {
+    if (nowUs - this.lagUs < LagPeriodUs) return;
+    const lag = this.committed - this.context.data.logEnd;
+    if (lag > LagShare * this.lag) this.pace.hurry();
+    this.lag = lag;
+    this.lagUs = nowUs;
+  }
+
+  /** The first entries that are neither here nor asked for. */
+  private missing(nowUs: number, { requests, recordsPerReply }: FetchWindow): FetchRange | undefined {
+    const taken: FetchRange[] = [...requests, ...this.waiting].sort((a, b) => a.from - b.from);
+    let from = this.context.data.logEnd + 1;
+    for (const range of taken) if (range.from <= from) from = Math.max(from, range.to + 1);
+    if (from > this.committed) return undefined;
+    const next = taken.find((range) => range.from > from);
+    const most = this.context.load.busy(nowUs) ? Math.min(RunUnderLoad, recordsPerReply) : recordsPerReply;
+    return { from, to: Math.min(this.committed, from + most - 1, (next?.from ?? Number.POSITIVE_INFINITY) - 1) };
   }
 
   /** What is larger than a message usually is, is one large operation. */
@@ -143,4 +229,16 @@ export class Prefetch {
     message.single = { seqno: message.from, record };
     return data.hashLater(from, message, [{ previous: data.hashAt(data.logEnd), records: [message.single] }]);
   }
+}
+
+/** How many entries a run holds; 0: malformed. */
+function entriesOf(run: Uint8Array): number {
+  const view = new DataView(run.buffer, run.byteOffset, run.length);
+  let count = 0;
+  let at = HashBytes;
+  while (at + 4 <= run.length) {
+    at += 4 + view.getUint32(at, true);
+    count++;
+  }
+  return at === run.length ? count : 0;
 }

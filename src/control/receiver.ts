@@ -106,6 +106,7 @@ export class Receiver {
     this.parts.heartbeats.onHeartbeat(nowUs, from, message);
     this.parts.views.onHeartbeat(from, message);
     this.parts.checkpoints.onHeartbeat(from, message);
+    this.context.load.heard(nowUs, message.committed);
     const data = this.data;
     const { view } = message;
     if ((message.flags & HeartbeatFlag.Normal) === 0 || !this.isNormalIn(nowUs, from, view)) return true;

@@ -171,6 +171,7 @@ export class Recovery {
       this.queryUs = nowUs;
     }
     if (data.lifeId === undefined || Buffer.compare(message.lifeId, data.lifeId) !== 0 || this.installer.running) return true;
+    this.context.load.heard(nowUs, message.committed);
     this.prefetch.onAnswer(nowUs, from, message);
     if (!this.context.guard(Guard.RecoverySilence)) this.copy(nowUs, from, message);
     return true;

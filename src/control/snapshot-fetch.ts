@@ -1,16 +1,17 @@
 /**
- * Fetches a snapshot in chunks, a few at a time and not faster than the group can spare; resumes where another source stopped, as long as
+ * Fetches a snapshot in chunks, a few at a time and not faster than a group under load can spare; resumes where another source stopped, as long as
  * that one has the same state. What is complete and verified is kept until it is used.
  */
 import { MessageType } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
+import { Pace } from "./pace.js";
 import type { Snapshot } from "./snapshot.js";
 import { encodeFetchSnapshot, type SnapshotChunkMessage } from "./snapshot-messages.js";
 
 const Never = Number.POSITIVE_INFINITY;
 const OutstandingChunks = 4;
-// 32 KiB every 1.5 ms is about 20 MB/s: a fraction of what a source and its network do for the clients meanwhile.
-const ChunkPaceUs = 1_500;
+/** Of a group under load the transfer takes an eighth of the time. */
+const RestFactor = 7;
 const LargestChunkBytes = 32 * 1024;
 const TriesPerSource = 4;
 // Larger ones do not fit one ArrayBuffer everywhere.
@@ -18,7 +19,9 @@ const LargestSnapshotBytes = 2 ** 32 - 1;
 
 interface Partial {
   header: SnapshotChunkMessage;
-  content: Uint8Array;
+  /** The content's two parts. Each has a buffer of its own, so that the larger one can be handed to another thread. */
+  machine: Uint8Array;
+  sessions: Uint8Array;
   /** Per chunk: undefined, when it was asked for, or true once it is here. */
   chunks: (number | true | undefined)[];
   missing: number;
@@ -44,6 +47,7 @@ export class SnapshotFetch {
   private checking: Snapshot | undefined;
   private unanswered = 0;
   private nextUs = Never;
+  private readonly pace: Pace;
   /** Who sent what is here of partial, and keeps it for a while. */
   private source = -1;
   /** The highest view that a chunk came from: the snapshot was committed in it or before. */
@@ -51,6 +55,7 @@ export class SnapshotFetch {
 
   constructor(context: Context) {
     this.context = context;
+    this.pace = new Pace(context, OutstandingChunks, RestFactor);
     this.chunkBytes = Math.min(context.messageBytes, LargestChunkBytes);
   }
 
@@ -115,7 +120,8 @@ export class SnapshotFetch {
     this.unanswered = 0;
     this.source = from;
     this.view = Math.max(this.view, chunk.view);
-    partial.content.set(chunk.bytes, chunk.offset);
+    place(partial, chunk);
+    if (partial.chunks[index] !== undefined) this.pace.onAnswered(nowUs, partial.header.seqno);
     partial.chunks[index] = true;
     if (--partial.missing > 0) this.ask(nowUs);
     else this.complete(nowUs, partial);
@@ -146,9 +152,13 @@ export class SnapshotFetch {
 
   private begin(chunk: SnapshotChunkMessage, total: number): void {
     const chunks = Math.ceil(total / this.chunkBytes);
+    this.pace.reset();
+    // One that was under way is gone at its source: the next has to come faster.
+    if (this.partial) this.pace.hurry();
     this.partial = {
       header: { ...chunk, bytes: new Uint8Array(0) },
-      content: new Uint8Array(total),
+      machine: new Uint8Array(chunk.machineBytes),
+      sessions: new Uint8Array(chunk.sessionBytes),
       chunks: new Array(chunks).fill(undefined),
       missing: chunks,
       cursor: 0,
@@ -156,7 +166,7 @@ export class SnapshotFetch {
   }
 
   private lengthOf(partial: Partial, index: number): number {
-    return Math.min(this.chunkBytes, partial.content.length - index * this.chunkBytes);
+    return Math.min(this.chunkBytes, partial.machine.length + partial.sessions.length - index * this.chunkBytes);
   }
 
   /** Asks for the next chunk, or again for one that did not come; sets when to go on. */
@@ -169,30 +179,26 @@ export class SnapshotFetch {
       this.send(0, 0);
       return;
     }
-    let outstanding = 0;
-    let oldestUs = Never;
-    let next = -1;
     while (partial.chunks[partial.cursor] === true) partial.cursor++;
+    this.nextUs = Never;
+    let outstanding = 0;
     for (let index = partial.cursor; index < partial.chunks.length && outstanding < OutstandingChunks; index++) {
-      const asked = partial.chunks[index];
-      if (asked === true) continue;
-      if (asked !== undefined && asked + 2 * resendUs > nowUs) {
-        outstanding++;
-        oldestUs = Math.min(oldestUs, asked);
-      } else if (next < 0) {
-        next = index;
+      let askedUs = partial.chunks[index];
+      if (askedUs === true) continue;
+      if (askedUs === undefined && !this.pace.goes(nowUs)) {
+        this.nextUs = Math.min(this.nextUs, this.pace.deadlineUs);
+        return;
       }
-      // Nothing behind it was asked for.
-      if (asked === undefined) break;
+      if (askedUs === undefined || askedUs + 2 * resendUs <= nowUs) {
+        if (askedUs === undefined) this.pace.onAsked(nowUs);
+        else if (this.gaveUp(nowUs)) return;
+        askedUs = nowUs;
+        partial.chunks[index] = nowUs;
+        this.send(partial.header.seqno, index * this.chunkBytes);
+      }
+      outstanding++;
+      this.nextUs = Math.min(this.nextUs, askedUs + 2 * resendUs);
     }
-    if (next < 0 || outstanding >= OutstandingChunks) {
-      this.nextUs = oldestUs + 2 * resendUs;
-      return;
-    }
-    if (partial.chunks[next] !== undefined && this.gaveUp(nowUs)) return;
-    partial.chunks[next] = nowUs;
-    this.nextUs = nowUs + ChunkPaceUs;
-    this.send(partial.header.seqno, next * this.chunkBytes);
   }
 
   private send(seqno: number, offset: number): void {
@@ -211,6 +217,7 @@ export class SnapshotFetch {
     const task = this.task as Task;
     task.at = (task.at + 1) % task.sources.length;
     this.unanswered = 0;
+    this.pace.reset();
     const partial = this.partial;
     if (partial) {
       // Session tables of one digest may differ in bytes: only one source's may be used.
@@ -228,9 +235,9 @@ export class SnapshotFetch {
   private complete(nowUs: number, partial: Partial): void {
     this.partial = undefined;
     this.nextUs = Never;
-    const { seqno, position, digest, machineBytes } = partial.header;
-    const machine = partial.content.subarray(0, machineBytes);
-    const snapshot = { seqno, position, digest, machine, sessions: partial.content.subarray(machineBytes) };
+    const { machine, sessions } = partial;
+    const { seqno, position, digest } = partial.header;
+    const snapshot = { seqno, position, digest, machine, sessions };
     this.checking = snapshot;
     const valid = this.context.data.verify(snapshot);
     if (valid !== undefined) this.onVerified(nowUs, snapshot, valid);
@@ -241,6 +248,13 @@ export class SnapshotFetch {
     this.stop();
     done(nowUs, snapshot);
   }
+}
+
+/** A chunk may hold the end of the machine's bytes and the beginning of the session table's. */
+function place({ machine, sessions }: Partial, { offset, bytes }: SnapshotChunkMessage): void {
+  const ofMachine = Math.max(0, Math.min(bytes.length, machine.length - offset));
+  if (ofMachine > 0) machine.set(bytes.subarray(0, ofMachine), offset);
+  if (ofMachine < bytes.length) sessions.set(bytes.subarray(ofMachine), offset + ofMachine - machine.length);
 }
 
 function sameState(a: SnapshotChunkMessage, b: SnapshotChunkMessage): boolean {

@@ -8,7 +8,8 @@ export interface Snapshot {
   readonly seqno: number;
   /** The log's position at `seqno`, PositionBytes long. */
   readonly position: Uint8Array;
-  readonly machine: Uint8Array;
+  /** Empty while another thread has it (DataPlane.verify). */
+  machine: Uint8Array;
   /** The session table. Its first 32 bytes are a digest equal at all replicas; the rest may differ in replies that one of them lost. */
   readonly sessions: Uint8Array;
   /** SHA-256 over seqno, position, the session table's digest and the SHA-256 of the machine's bytes: equal states, equal digests. */

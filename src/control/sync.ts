@@ -33,6 +33,8 @@ export class Sync {
   /** A complaint about an entry that must be committed by watchUs. */
   private watched = 0;
   private watchUs = Never;
+  /** LEADER views: how near to it the others were when the watch began, or was prolonged. */
+  private reach: number[] = [];
 
   constructor(context: Context, host: SyncHost, leaderView: LeaderView) {
     this.context = context;
@@ -119,17 +121,30 @@ export class Sync {
     if (seqno <= data.committed || seqno > data.logEnd || this.watchUs !== Never) return;
     this.watched = seqno;
     this.watchUs = nowUs + this.context.syncTimeoutUs;
+    this.reach = this.leaderView.reach(seqno);
   }
 
   onTimer(nowUs: number): void {
     if (this.context.data.status !== ReplicaStatus.Normal) return;
     // The data plane commits without a word to anybody here.
     if (this.waits) this.moveMark(nowUs);
+    if (nowUs >= this.watchUs && this.othersCatchUp()) this.watchUs = nowUs + this.context.syncTimeoutUs;
     if (nowUs >= this.silenceUs()) this.host.reconcile(nowUs, this.silence());
     else if (nowUs >= this.watchUs) this.host.reconcile(nowUs, "a client's complaint was not answered by a commit");
     else if (!this.synchronizes) return;
     else if (this.context.leads) this.leader.onTimer(nowUs);
     else this.onFollowerTimer(nowUs);
+  }
+
+  /**
+   * In a LEADER view an entry may wait for replicas that are far behind: without them there is no majority, and in another view they would
+   * have to come as far.
+   */
+  private othersCatchUp(): boolean {
+    if (this.context.data.mode !== Mode.Leader) return false;
+    const before = this.reach;
+    this.reach = this.leaderView.reach(this.watched);
+    return this.reach.some((seqno, replica) => seqno > (before[replica] ?? 0) || seqno === Number.POSITIVE_INFINITY);
   }
 
   private onFollowerTimer(nowUs: number): void {

@@ -333,10 +333,10 @@ export interface NativeReplicaEngine {
    */
   restore(seqno: number, position: Uint8Array, sessions: Uint8Array): boolean;
   /**
-   * Committed entries from `from` on, as many as `maxBytes` hold and at least one: the summary hash of the last (32 bytes), then for each
+   * Committed entries from `from` to `to`, as many as `maxBytes` hold and at least one: the summary hash of the last (32 bytes), then for each
    * the length of its record (uint32) and the record.
    */
-  committedRun(from: number, maxBytes: number): Uint8Array;
+  committedRun(from: number, to: number, maxBytes: number): Uint8Array;
   /**
    * Appends such a run, which begins behind the log's end, executes it and commits up to there, in RECOVERY or NORMAL in a LEADER view. How
    * many entries were left out: the log is full, or the machine stands still. -1: malformed, or it has another

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { PositionBytes, type Snapshot } from "../control/snapshot.js";
-import { type NativeReplicaEngine, StatusWord } from "./binding.js";
+import { type NativeReplicaEngine, ReplicaStatus, StatusWord } from "./binding.js";
 import type { StreamEnd } from "./hash-jobs.js";
 import type { HashStream } from "./hash-stream.js";
 import { hashBytes, hashStream, OffThreadBytes } from "./hashing.js";
@@ -111,14 +111,16 @@ export class CheckpointKeeper {
    * the others in common, and can compare their digests.
    */
   #spares(due: number): boolean {
-    const { engine, every, logFill } = this.#options;
+    const { engine, every, logFill, words } = this.#options;
     const nowUs = engine.nowUs();
     const share = this.#tookUs / (nowUs - this.#begunUs);
     if (share > BusyShare) this.#stride = LongestStride;
     else if (share < BusyShare / 4) this.#stride = 1;
+    // Nobody asks one that recovers for its state: its time goes to what it still lacks.
+    const spared = words[StatusWord.Status] === ReplicaStatus.Recovery || (due / every) % this.#stride !== 0;
     // The log keeps everything from the checkpoint before the last one until the next is there. Those that are due for another reason than
     // the number of entries (the log's bytes, the end of an epoch) are taken.
-    if (due % every === 0 && (due / every) % this.#stride !== 0 && logFill() < FullestLog) return true;
+    if (due % every === 0 && spared && logFill() < FullestLog) return true;
     this.#begunUs = nowUs;
     return false;
   }
@@ -210,15 +212,30 @@ export class CheckpointKeeper {
   }
 }
 
-/** Whether a snapshot from elsewhere has its digest; a large one is hashed on another thread, and `later` is called. */
+/**
+ * Whether a snapshot from elsewhere has its digest. A large one is hashed on another thread, which takes the machine's bytes with it; `later`
+ * is called when they are back.
+ */
 export function verifySnapshot(snapshot: Snapshot, inPlace: boolean, later: (valid: boolean) => void): boolean | undefined {
   const { seqno, position, sessions, machine, digest } = snapshot;
   if (position.length !== PositionBytes) return false;
   const matches = (hash: Uint8Array): boolean => Buffer.compare(snapshotDigest(seqno, position, sessions, hash), digest) === 0;
   if (inPlace || machine.length < OffThreadBytes) return matches(createHash("sha256").update(machine).digest());
-  hashBytes(machine).then(
-    (hash) => later(matches(hash)),
+  const stream = hashStream(true);
+  stream.add(ownBuffer(machine));
+  stream.end().then(
+    ({ hash, bytes }) => {
+      snapshot.machine = bytes;
+      later(matches(hash));
+    },
     () => later(false),
   );
   return undefined;
+}
+
+/** What can be given away: nothing else lives in its buffer. */
+function ownBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer && bytes.length === bytes.buffer.byteLength
+    ? (bytes as Uint8Array<ArrayBuffer>)
+    : new Uint8Array(bytes);
 }

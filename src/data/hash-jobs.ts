@@ -19,26 +19,33 @@ export interface StreamEnd {
 /** SHA-256 of pieces that come one by one. */
 export function sha256Stream({ port, keep }: StreamJob): Promise<void> {
   const hash = createHash("sha256");
-  const pieces: Uint8Array[] = [];
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   return new Promise((resolve) => {
     port.on("close", resolve);
-    port.on("message", (piece: Uint8Array | null) => {
+    port.on("message", (piece: Uint8Array<ArrayBuffer> | null) => {
       if (piece !== null) {
         hash.update(piece);
         length += piece.length;
         if (keep) pieces.push(piece);
         return;
       }
-      const bytes = new Uint8Array(keep ? length : 0);
-      let offset = 0;
-      for (const one of pieces) {
-        bytes.set(one, offset);
-        offset += one.length;
-      }
+      const bytes = joined(pieces, keep ? length : 0);
       port.postMessage({ hash: new Uint8Array(hash.digest()), bytes } satisfies StreamEnd, [bytes.buffer]);
     });
   });
+}
+
+/** A single piece is given back as it is. */
+function joined(pieces: readonly Uint8Array<ArrayBuffer>[], length: number): Uint8Array<ArrayBuffer> {
+  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>;
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const one of pieces) {
+    bytes.set(one, offset);
+    offset += one.length;
+  }
+  return bytes;
 }
 
 /** The summary hash after each record, chained on `previous`; `lengths` cuts `records` into them. 32 bytes a record. */

@@ -55,7 +55,7 @@ export class ReplicaDataPlane implements DataPlane {
   readonly #engine: NativeReplicaEngine;
   readonly #machine: MachineHost;
   readonly #words: Float64Array;
-  readonly #logEntries: number;
+  readonly logEntries: number;
   readonly #logBytes: number;
   readonly #hashInPlace: boolean;
   readonly #hooks: DataPlaneHooks;
@@ -64,7 +64,7 @@ export class ReplicaDataPlane implements DataPlane {
 
   constructor(options: ReplicaDataPlaneOptions) {
     const { engine, machine, words, hooks, hashInPlace } = options;
-    this.#logEntries = options.logEntries;
+    this.logEntries = options.logEntries;
     this.#logBytes = options.logBytes;
     this.#binding = options.binding;
     this.#engine = engine;
@@ -123,7 +123,7 @@ export class ReplicaDataPlane implements DataPlane {
     return this.#words[StatusWord.LogBase] as number;
   }
   get logFill(): number {
-    return Math.max((this.logEnd - this.logBase) / this.#logEntries, (this.#words[StatusWord.LogBytes] as number) / this.#logBytes);
+    return Math.max((this.logEnd - this.logBase) / this.logEntries, (this.#words[StatusWord.LogBytes] as number) / this.#logBytes);
   }
   get loopDelayUs(): number {
     return this.#words[StatusWord.LoopDelayUs] as number;
@@ -182,8 +182,8 @@ export class ReplicaDataPlane implements DataPlane {
     return this.#engine.setLife(lifeId);
   }
 
-  committedRun(from: number, maxBytes: number): Uint8Array {
-    return this.#engine.committedRun(from, maxBytes);
+  committedRun(from: number, to: number, maxBytes: number): Uint8Array {
+    return this.#engine.committedRun(from, to, maxBytes);
   }
 
   appendRun(run: Uint8Array, hashes: Uint8Array | undefined): number {

@@ -87,14 +87,14 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
   // Of these only the next round's leader asks, which is beyond the views that are searched.
   Views: { failedViews: always(0), lastReason: always(""), givenUp: always(new Map()) },
   Reconciliation: { resends: always(0), leaderHasIt: always(false) },
-  Sync: { mark: always(0) },
+  Sync: { mark: always(0), reach: always([]) },
   // A SYNC or COMMIT that is ahead of the log can come again when the log is there.
   SyncFollower: { awaited: always([]) },
   SyncLeader: { matched: unconfirmed, syncedTo: always(0), uncoveredUs: always(NowUs), probeUs: always(NowUs) },
   ViewStarts: { body: always(undefined), bodyBase: always(0) },
   // Once the incarnation is known nobody asks for the answers.
   Recovery: { told: always(""), queryUs: always(NowUs), answers: namesAndIncarnations },
-  Prefetch: { unanswered: always(0), source: somebody, committed: unlessNaive(0) },
+  Prefetch: { gaveUp: always(false), lag: always(0), lagUs: always(0), source: somebody, committed: unlessNaive(0) },
   ModePolicy: { diverged: always(false) },
   // What is decided by measurement is left out.
   ReconciliationCost: {
@@ -106,13 +106,14 @@ export const kept: Readonly<Record<string, Readonly<Record<string, Kept>>>> = {
     settling: always(undefined),
   },
   FetchedRecords: { records: always(new Map()), bytes: always(0) },
-  LogFetch: { window: always(1), recordsPerReply: always(4096), timeoutUs: always(0), unanswered: always(0) },
+  FetchWindow: { size: always(1), recordsPerReply: always(4096), timeoutUs: always(0), unanswered: always(0) },
 };
 
 /** Left as they are: constants, what needs checkpoints, complaints or measurement to come to life. */
 export const ignored: Readonly<Record<string, readonly string[]>> = {
   Checkpoints: ["digests", "leases", "newestTaken", "previous", "truncateTo", "warnedSeqno"],
   Complaints: ["buckets", "refillUs"],
+  Pace: ["burst", "factor", "asked", "outstanding", "beganUs", "restUntilUs"],
   ModePolicy: ["configured", "superquorum", "tuning", "cost", "samples", "counters"],
 };
 

@@ -234,7 +234,7 @@ export class FakeDataPlane implements DataPlane {
     this.lifeId = lifeId;
     return true;
   }
-  committedRun(from: number, maxBytes: number): Uint8Array {
+  committedRun(from: number, to: number, maxBytes: number): Uint8Array {
     if (from <= this.logBase || from > this.committed) throw new Error(`committedRun(${from})`);
     const parts: Uint8Array[] = [];
     let bytes = 32;
@@ -245,7 +245,7 @@ export class FakeDataPlane implements DataPlane {
       length.writeUInt32LE(record.length);
       parts.push(length, record);
       bytes += 4 + record.length;
-    } while (last < this.committed && bytes + 4 + this.record(last + 1).length <= maxBytes);
+    } while (last < Math.min(to, this.committed) && bytes + 4 + this.record(last + 1).length <= maxBytes);
     return Buffer.concat([this.hashAt(last), ...parts]);
   }
   appendRun(run: Uint8Array): number {

@@ -84,4 +84,24 @@ describe("a backup that is far behind when its view begins", () => {
     expect(fetched.length).toBeLessThan(1.3 * entries);
     expect(g.problems()).toEqual([]);
   });
+
+  it("is waited for where no majority is left without it, although clients complain", () => {
+    const g = new Group({ n: 5, config: { mode: "leader", messageBytes: 2000 } });
+    g.intercept = (_from, to, type) => to === 4 && type === MessageType.Prepare;
+    for (let i = 1; i <= entries; i++) g.request(makeRecord(1, i), [0]);
+    g.runFor(100 * ms);
+    expect(g.replica(3).committed).toBe(entries);
+    expect(g.replica(4).logEnd).toBe(0);
+    g.intercept = () => false;
+    g.isolate(1);
+    g.isolate(2);
+    g.network = { ...slow, minDelayUs: 5 * ms, maxDelayUs: 6 * ms };
+    g.request(makeRecord(1, entries + 1), [0]);
+    for (let i = 0; i < 30 && g.replica(0).committed <= entries; i++) {
+      g.plane(3).onComplaint(g.nowUs, 1 + i, entries + 1);
+      g.runFor(50 * ms);
+    }
+    expect(g.replica(0)).toMatchObject({ view: 0, committed: entries + 1 });
+    expect(g.problems()).toEqual([]);
+  });
 });

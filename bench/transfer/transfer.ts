@@ -30,6 +30,10 @@ interface Transfer {
 /** Before the replica comes back the others run alone for so long: that is what the transfer is compared with. */
 const aloneMs = 3_000;
 const settleMs = 500;
+/** Behind a transfer all replicas run for so long: what the group does with one more on the same cores, whether it fetches anything or not. */
+const wholeMs = 2_000;
+/** A log that holds what is committed during a transfer at this rate (docs/limits.md); it takes memory only as far as it is needed. */
+const limits = { logEntries: 4 << 20, logBytes: 2 * 2 ** 30 };
 const rejoinLimitMs = 120_000;
 const convergeLimitMs = 20_000;
 const deadlineMs = 10_000;
@@ -42,7 +46,7 @@ const plotStepMs = 100;
 export async function benchTransfer(options: TransferOptions): Promise<number> {
   process.env[ballastVariable] = String(options.mebibytes);
   const machine = new URL("../machines/ballast.js", import.meta.url);
-  const running = await startLoadedCluster({ design: "multicast", mode: "leader", limits: {} }, machine);
+  const running = await startLoadedCluster({ design: "multicast", mode: "leader", limits }, machine);
   const { cluster, load, replicas } = running;
   const id = replicas.count - 1;
   const progress = new Progress(options.rounds, "transfer");
@@ -58,7 +62,7 @@ export async function benchTransfer(options: TransferOptions): Promise<number> {
     if ((await rejoined(cluster, id, rejoinLimitMs)) === undefined) break;
     transfers.push({ stoppedAtMs, fromMs, toMs: nowMs() });
     progress.step(`${round(nowMs() - fromMs)} ms`);
-    await sleep(settleMs);
+    await sleep(settleMs + wholeMs);
   }
   const result = await load.finish();
   const end = await converge(cluster, convergeLimitMs);
@@ -68,14 +72,17 @@ export async function benchTransfer(options: TransferOptions): Promise<number> {
   const each = transfers.map(({ stoppedAtMs, fromMs, toMs }) => {
     const before = throughput(result, stoppedAtMs + settleMs, stoppedAtMs + settleMs + aloneMs);
     const during = throughput(result, fromMs, toMs);
-    return { before, during, ratio: during / before, ms: toMs - fromMs };
+    const whole = throughput(result, toMs + settleMs, toMs + settleMs + wholeMs);
+    return { before, during, whole, ratio: during / before, ratioToWhole: during / whole, ms: toMs - fromMs };
   });
   const figures = {
     stateMiB: options.mebibytes,
     transfers: each.length,
     opsPerSecondBefore: round(median(each.map(({ before }) => before)), 0),
     opsPerSecondDuring: round(median(each.map(({ during }) => during)), 0),
+    opsPerSecondWhole: round(median(each.map(({ whole }) => whole)), 0),
     ratio: round(median(each.map(({ ratio }) => ratio)), 2),
+    ratioToWhole: round(median(each.map(({ ratioToWhole }) => ratioToWhole)), 2),
     transferMs: round(median(each.map(({ ms }) => ms)), 0),
     failed: result.failed,
     digestsAgree: end.converged,
@@ -90,6 +97,7 @@ export async function benchTransfer(options: TransferOptions): Promise<number> {
   console.log(
     `  operations per second           ${figures.opsPerSecondDuring} meanwhile, ${figures.opsPerSecondBefore} before: ${figures.ratio}`,
   );
+  console.log(`  with all replicas, afterwards   ${figures.opsPerSecondWhole}: ${figures.ratioToWhole}`);
   const file = await plot("transfer", {
     title: "Operations per second while a replica fetches the state",
     width: 1_000,

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, expect, it } from "vitest";
 import type { Snapshot } from "../../dist/control/snapshot.js";
-import { type NativeReplicaEngine, StatusWord } from "../../dist/data/binding.js";
+import { type NativeReplicaEngine, ReplicaStatus, StatusWord } from "../../dist/data/binding.js";
 import { CheckpointKeeper } from "../../dist/data/checkpoints.js";
 import { closeHashPool } from "../../dist/data/hashing.js";
 import type { MachineHost } from "../../dist/data/machine-host.js";
@@ -21,6 +21,7 @@ class Keeper {
 
   constructor(snapshot: () => Uint8Array | Iterable<Uint8Array>) {
     this.words[StatusWord.CheckpointDue] = every;
+    this.words[StatusWord.Status] = ReplicaStatus.Normal;
     const engine = {
       nowUs: () => this.nowUs,
       checkpointSessions: () => new Uint8Array(64),
@@ -115,4 +116,16 @@ it("takes each of them once the log is half full", async () => {
   const taken: number[] = [];
   for (let i = 1; i <= 4; i++) if (await keeper.reach(i * every, 1e6, 500_000)) taken.push(i);
   expect(taken).toEqual([1, 2, 3, 4]);
+});
+
+it("takes none while the replica recovers, unless the log runs full", async () => {
+  const keeper = new Keeper(() => state);
+  keeper.words[StatusWord.Status] = ReplicaStatus.Recovery;
+  expect(await keeper.reach(every, 1e6, 0)).toBeUndefined();
+  keeper.fill = 0.9;
+  expect(await keeper.reach(2 * every, 1e6, 0)).toMatchObject({ seqno: 2 * every });
+  keeper.fill = 0.2;
+  expect(await keeper.reach(3 * every, 1e6, 0)).toBeUndefined();
+  keeper.words[StatusWord.Status] = ReplicaStatus.Normal;
+  expect(await keeper.reach(4 * every, 1e6, 0)).toMatchObject({ seqno: 4 * every });
 });

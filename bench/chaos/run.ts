@@ -64,25 +64,33 @@ const bytesOfEntry = 1_024;
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const folder = mkdtempSync(join(tmpdir(), "squall-chaos-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const stage: Stage = { now: "the group starts" };
   const watchdog = setTimeout(() => {
-    console.error(`chaos: not over ${graceMs / 1000} s after its faults; seed ${options.seed}`);
+    console.error(`chaos: not over ${graceMs / 1000} s after its faults, while ${stage.now}; seed ${options.seed}`);
     process.exit(1);
   }, options.durationMs + graceMs);
   const network = options.namespaces ? new NamespaceNetwork(options.replicas) : await loopbackNetwork(options.replicas);
   try {
-    return await new ChaosRun(options, folder, network).run();
+    return await new ChaosRun(options, folder, network, stage).run();
   } finally {
     clearTimeout(watchdog);
     network.close();
   }
 }
 
+/** What a run that hangs was about. */
+interface Stage {
+  now: string;
+}
+
 class ChaosRun {
   readonly #options: ChaosOptions;
   readonly #folder: string;
   readonly #network: Network;
+  readonly #stage: Stage;
 
-  constructor(options: ChaosOptions, folder: string, network: Network) {
+  constructor(options: ChaosOptions, folder: string, network: Network, stage: Stage) {
+    this.#stage = stage;
     this.#options = options;
     this.#folder = folder;
     this.#network = network;
@@ -117,16 +125,20 @@ class ChaosRun {
     await sleep(quietMs);
     const injector = new FaultInjector(replicas, this.#network, () => observer.call<StatusAnswer>("status"));
     const progress = this.#options.progress ? this.#showProgress(injector) : undefined;
-    await Promise.all([injector.run(plan), sleep(durationMs)]);
+    this.#stage.now = "faults are injected";
+    await Promise.all([injector.run(plan, durationMs), sleep(durationMs)]);
+    this.#stage.now = "clients wait for their last results";
     clearInterval(progress?.timer);
     progress?.bar.stop();
 
     const healedMs = performance.now();
     await sleep(quietMs);
     const histories = await Promise.all(clients.map((client) => client.call<ClientHistory>("finish", drainMs, 2 * drainMs)));
+    this.#stage.now = "the replicas converge";
     const end = await observer.call<Convergence>("converge", convergeMs, 2 * convergeMs);
     const convergedAfterMs = end.converged ? performance.now() - healedMs : undefined;
     const executions = await observer.call<ExecutionsAnswer>("executions", clients.length);
+    this.#stage.now = "the history is judged";
     const judgement = judge(histories, executions);
     const violations = [...judgement.violations, ...replicas.deaths];
     if (!end.converged) violations.push(`${convergeMs / 1000} s after the last fault: ${end.differences}`);

@@ -196,6 +196,20 @@ export class SimulatedCluster {
     return this.disks?.disks[place];
   }
 
+  /** The machine at this place, if a replica runs there. */
+  machineOf(place: number): ModelMachine | undefined {
+    return this.host(place) && this.machines[place];
+  }
+
+  /** Whether the machine of a replica has failed alone, or will. */
+  isIll(place: number): boolean {
+    return this.isHalted(place) || this.machineOf(place)?.ill === true;
+  }
+
+  isHalted(place: number): boolean {
+    return this.host(place)?.words[StatusWord.Halted] === 1;
+  }
+
   /**
    * Kills a replica with its memory, also in the middle of one of its upcalls: what it sends from now on is lost. Its engine is
    * closed by bury(), between two runs of the hub.

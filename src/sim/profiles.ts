@@ -38,6 +38,8 @@ export interface FaultProfile {
   /** Weights of losses of power, of any number of replicas at once, and of faults of at most f disks, among the episodes. */
   powerLosses: number;
   diskFaults: number;
+  /** How often a seed has a machine that throws where the others do not. */
+  machineFaultChance: number;
   /** Virtual microseconds that a write takes to be on disk: slower than messages, what is promised too early shows. */
   diskSyncUs: [number, number];
   /** How often a seed changes its members, and how many changes it begins then, at most, per 100 ms of virtual time (but one at least). */
@@ -75,6 +77,7 @@ const none: FaultProfile = {
   durability: "memory",
   powerLosses: 0,
   diskFaults: 0,
+  machineFaultChance: 0,
   diskSyncUs: [50, 2_000],
   membersChance: 0,
   changesPer100Ms: 0,
@@ -119,6 +122,7 @@ const standard: FaultProfile = {
   durability: "memory",
   powerLosses: 0,
   diskFaults: 0,
+  machineFaultChance: 0.3,
   diskSyncUs: [50, 2_000],
   membersChance: 0.2,
   changesPer100Ms: 1,
@@ -165,6 +169,7 @@ const mutation: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  machineFaultChance: 0,
   membersChance: 0,
   scriptChance: 0.6,
   multicastChance: 0.5,
@@ -182,6 +187,7 @@ const crash: FaultProfile = {
   modes: ["adaptive", "speculative", "leader"],
   checkpointEvery: [0, 32, 200],
   crashes: 12,
+  machineFaultChance: 0.3,
   scriptChance: 0,
 };
 
@@ -195,12 +201,13 @@ const disk: FaultProfile = {
   crashes: 4,
   powerLosses: 10,
   diskFaults: 3,
+  machineFaultChance: 0.3,
   scriptChance: 0,
   readShares: [0, 0.3],
 };
 
 /** The same with disks that are well but slow, for the mutation checks. */
-const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, diskSyncUs: [2_000, 30_000] };
+const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, machineFaultChance: 0, diskSyncUs: [2_000, 30_000] };
 /** Short runs in which replicas come, go and lose their memory all the time. */
 const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
 
@@ -208,7 +215,7 @@ const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, memb
 const membersDisk: FaultProfile = { ...members, durability: "sync", crashes: 3, powerLosses: 5 };
 
 /** Changes of the members that little else disturbs: what the operator draws into them happens. */
-const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, readShares: [0] };
+const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, machineFaultChance: 0, readShares: [0] };
 
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
@@ -272,6 +279,8 @@ export interface DrawnFaults {
   diskSyncUs: [number, number];
   powerLosses: number;
   diskFaults: number;
+  /** Machines that throw alone. */
+  machineFaults: number;
   /** Changes of the members that are begun. */
   changes: number;
   mode: ClusterMode;
@@ -320,6 +329,8 @@ export function drawFaults(
     diskSyncUs: profile.diskSyncUs,
     powerLosses: profile.powerLosses,
     diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
+    machineFaults:
+      prng.split("machines").chance(profile.machineFaultChance) && script === undefined ? 1 + Math.round(chaosUs / 100_000) : 0,
     mode: prng.pick(profile.modes),
     checkpointEvery: prng.pick(profile.checkpointEvery),
     changes:

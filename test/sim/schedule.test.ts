@@ -45,7 +45,7 @@ function scheduleOf(seed: number, name: string) {
       paths,
       startUs: START_US,
       chaosUs: CHAOS_US,
-      crashes: { kill() {}, restart() {}, losePower() {}, failDisk() {} },
+      crashes: { kill() {}, restart() {}, losePower() {}, failDisk() {}, failMachine() {}, replaceMachine() {} },
       changeMembers() {},
     }),
   };

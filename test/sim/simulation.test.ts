@@ -39,6 +39,13 @@ it.each([
   }
 });
 
+it("a machine that fails alone ends no operation", () => {
+  // With seven replicas its reply, which says that the operation failed, may be the one with the result, among six that are equal.
+  const result = simulate({ ...base, seed: 48, replicas: 7, operations: 150 });
+  expect(result.problems).toEqual([]);
+  expect(result.faultsInjected.machineFault).toBeGreaterThan(0);
+});
+
 it.each([
   [3, 8],
   [5, 4],

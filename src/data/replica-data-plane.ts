@@ -125,6 +125,9 @@ export class ReplicaDataPlane implements DataPlane {
   get logFill(): number {
     return Math.max((this.logEnd - this.logBase) / this.#logEntries, (this.#words[StatusWord.LogBytes] as number) / this.#logBytes);
   }
+  get halted(): boolean {
+    return this.#words[StatusWord.Halted] === 1;
+  }
   get loopDelayUs(): number {
     return this.#words[StatusWord.LoopDelayUs] as number;
   }

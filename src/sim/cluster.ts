@@ -27,7 +27,7 @@ import { newestMembers } from "./members.js";
 import { ModelMachine } from "./model-machine.js";
 import type { Oracle } from "./oracle.js";
 import type { Prng } from "./prng.js";
-import type { StageReplica } from "./scripts.js";
+import type { StageReplica } from "./stage.js";
 import type { ClientPlan, Misbehaviour } from "./workload.js";
 
 /** The hub's ports for multicast groups start here. */
@@ -349,9 +349,17 @@ export class SimulatedCluster {
     return {
       view: words[StatusWord.View]!,
       status: words[StatusWord.Status]!,
+      mode: words[StatusWord.Mode]!,
       logEnd: words[StatusWord.LogEnd]!,
       committed: words[StatusWord.Committed]!,
     };
+  }
+
+  /** The replica gives up its view, as it may at any time; its next frame or timer has it go on. */
+  leave(place: number, view: number): void {
+    const host = this.host(place);
+    host?.control.leave(this.hub.nowUs(), view - 1);
+    host?.engine.flush();
   }
 
   /** What the machines hold, by place; of those that are not members undefined. */

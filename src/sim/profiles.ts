@@ -6,7 +6,7 @@ import type { ClusterMode } from "../config-types.js";
 import { SquallError } from "../errors.js";
 import { cleanPath } from "./paths.js";
 import type { Prng } from "./prng.js";
-import { scriptNames } from "./scripts.js";
+import { demandsOf, drawnScripts, scriptNames } from "./scripts.js";
 
 /** What a profile allows, at most. Rates are per million datagrams. */
 export interface FaultProfile {
@@ -299,8 +299,9 @@ export function drawFaults(
   chaosUs: number,
   replicas: number | undefined,
 ): DrawnFaults {
-  const drawn = prng.chance(profile.scriptChance) ? prng.pick(scriptNames) : undefined;
-  const script = replicas === 3 ? (asked ?? drawn) : undefined;
+  const drawn = prng.chance(profile.scriptChance) ? prng.pick(drawnScripts) : undefined;
+  const wanted = asked ?? drawn;
+  const script = wanted !== undefined && replicas === demandsOf(wanted).replicas ? wanted : undefined;
   const has = () => prng.chance(profile.kindChance) && script === undefined;
   const rate = (mostPpm: number) => (has() && mostPpm > 0 ? prng.spread(Math.max(1, mostPpm / 50), mostPpm) : 0);
   const episodes = Math.max(profile.episodesPer100Ms > 0 ? 2 : 0, (chaosUs / 100_000) * profile.episodesPer100Ms);
@@ -331,11 +332,16 @@ export function drawFaults(
     diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
     machineFaults:
       prng.split("machines").chance(profile.machineFaultChance) && script === undefined ? 1 + Math.round(chaosUs / 100_000) : 0,
-    mode: prng.pick(profile.modes),
+    mode: modeOf(script, prng.pick(profile.modes)),
     checkpointEvery: prng.pick(profile.checkpointEvery),
     changes:
       script === undefined && prng.chance(profile.membersChance)
         ? Math.ceil((chaosUs / 100_000) * profile.changesPer100Ms * prng.unit())
         : 0,
   };
+}
+
+function modeOf(script: string | undefined, drawn: ClusterMode): ClusterMode {
+  const { mode } = demandsOf(script ?? "");
+  return mode === "adaptive" ? mode : drawn;
 }

@@ -17,7 +17,7 @@ import { cleanPath, drawPath, healAll, pathKey } from "./paths.js";
 import { Prng } from "./prng.js";
 import { type DrawnFaults, drawFaults, type FaultProfile, profileNamed } from "./profiles.js";
 import { drawSchedule, type Schedule } from "./schedule.js";
-import { ScriptPlayer } from "./scripts.js";
+import { demandsOf, ScriptPlayer } from "./scripts.js";
 import { drawTiming } from "./timing.js";
 import type { Trace } from "./trace.js";
 import { planClients } from "./workload.js";
@@ -112,7 +112,8 @@ class Simulation {
     const named = profileNamed(options.faults);
     this.profile = named.profile;
     const drawing = prng.split("faults");
-    this.chaosUs = Math.round(operations * drawing.spread(...this.profile.paceUs));
+    const leastUs = named.script === undefined ? 0 : demandsOf(named.script).leastUs;
+    this.chaosUs = Math.max(leastUs, Math.round(operations * drawing.spread(...this.profile.paceUs)));
     this.faults = drawFaults(named, drawing, this.chaosUs, this.protocol === "speculative" ? replicas : undefined);
     const window = prng.split("window").pick([4, 16, 64]);
     const plans = planClients({
@@ -178,7 +179,11 @@ class Simulation {
     const ports = { replicas: this.cluster.replicaPorts, clients: this.cluster.clientPorts };
     const { script } = this.faults;
     if (script !== undefined) {
-      this.player = new ScriptPlayer(script, hub, ports, (index) => this.cluster.progress(index), prng.split("script"));
+      this.player = new ScriptPlayer(script, hub, ports, (index) => this.cluster.progress(index), prng.split("script"), {
+        leave: (index, view) => this.cluster.leave(index, view),
+        kill: (index) => this.crashes.kill(index, false),
+        restart: (index) => this.crashes.restart(index),
+      });
     }
     this.schedule = drawSchedule({
       prng: prng.split("schedule"),
@@ -238,7 +243,7 @@ class Simulation {
     }
     if (this.player !== undefined) {
       for (let atUs = BOOT_ALLOWANCE_US; atUs < BOOT_ALLOWANCE_US + this.chaosUs; atUs += SCRIPT_STEP_US)
-        agenda.push({ atUs, act: () => this.player?.poll() });
+        agenda.push({ atUs, act: () => this.player?.step() });
       this.player.start();
     }
     if (this.faults.changes > 0) {

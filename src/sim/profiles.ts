@@ -4,6 +4,7 @@
  */
 import type { ClusterMode } from "../config-types.js";
 import { SquallError } from "../errors.js";
+import { suggestName } from "../options.js";
 import { cleanPath } from "./paths.js";
 import type { Prng } from "./prng.js";
 import { demandsOf, drawnScripts, scriptNames } from "./scripts.js";
@@ -247,10 +248,10 @@ export function profileNamed(name: string): NamedProfile {
   const [base, script, ...rest] = name.split(":") as [string, ...string[]];
   const profile = Object.hasOwn(profiles, base) ? profiles[base] : undefined;
   if (profile === undefined || rest.length > 0) {
-    throw new SquallError("INVALID_OPTION", `there is no fault profile "${name}"; there are ${Object.keys(profiles).join(", ")}`);
+    throw new SquallError("INVALID_OPTION", `There is no fault profile "${name}". ${suggestName(base, Object.keys(profiles))}`);
   }
   if (script !== undefined && !scriptNames.includes(script)) {
-    throw new SquallError("INVALID_OPTION", `there is no script "${script}"; there are ${scriptNames.join(", ")}`);
+    throw new SquallError("INVALID_OPTION", `There is no script "${script}". ${suggestName(script, scriptNames)}`);
   }
   return { profile, script };
 }

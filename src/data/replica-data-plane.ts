@@ -162,6 +162,7 @@ export class ReplicaDataPlane implements DataPlane {
 
   install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void {
     const rolledBack = this.#rollBackMachine(keepTo);
+    this.durability?.replacing();
     this.#engine.install(view, mode, keepTo, records);
     this.durability?.replaced(keepTo);
     this.commitExecuted();
@@ -170,6 +171,7 @@ export class ReplicaDataPlane implements DataPlane {
 
   installSnapshot(view: number, mode: number, snapshot: Snapshot, records: Uint8Array[]): boolean {
     if (!this.#restore(snapshot)) return false;
+    this.durability?.replacing();
     this.#engine.install(view, mode, snapshot.seqno, records);
     this.durability?.replaced(snapshot.seqno);
     this.commitExecuted();

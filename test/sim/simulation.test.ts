@@ -46,6 +46,10 @@ it("a machine that fails alone ends no operation", () => {
   expect(result.faultsInjected.machineFault).toBeGreaterThan(0);
 });
 
+it("a machine that fails while a view's log is installed leaves a data directory that can be read", () => {
+  for (const seed of [362, 374]) expect(simulate({ ...base, seed, replicas: 5, operations: 150, faults: "disk" }).problems).toEqual([]);
+});
+
 it.each([
   [3, 8],
   [5, 4],

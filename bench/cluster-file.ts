@@ -55,7 +55,6 @@ export interface ClusterFileOptions {
   timing?: Record<string, number>;
 }
 
-
 /** Writes a cluster file, by default for three replicas on loopback, and its secret, readable by its owner only; returns the file's path. */
 export async function writeClusterFile(options: ClusterFileOptions): Promise<string> {
   const folder = join(options.folder, options.name);

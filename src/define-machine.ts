@@ -5,7 +5,7 @@ import type { Machine, MachineFactory } from "./machine.js";
 import { describeValue, nearestName } from "./options.js";
 
 const brand = Symbol.for("squall.machine");
-const requiredUpcalls = ["speculativelyExecute", "rollback"] as const;
+export const requiredUpcalls = ["speculativelyExecute", "rollback"] as const;
 const optionalUpcalls = ["query", "commit", "digest", "snapshot", "restore"] as const;
 const memberNames = [...requiredUpcalls, ...optionalUpcalls, "copy"];
 

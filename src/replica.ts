@@ -74,9 +74,12 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
   const id = join === undefined ? checkInteger("id", options.id, 0, cluster.replicas.length - 1) : 0;
   const words = newStatusWords();
   const emitter = new EventEmitter();
-  const place = { index: id };
+  const place = { index: id, joining: join !== undefined };
   const onEvent = (event: ReplicaEvent): void => {
-    if (event.type === "epoch-entered") place.index = event.replica;
+    if (event.type === "epoch-entered") {
+      place.index = event.replica;
+      place.joining = false;
+    }
     if (replicaChannel.hasSubscribers) replicaChannel.publish({ cluster: Buffer.from(cluster.group).toString("hex"), ...event });
     try {
       emitter.emit("event", event);
@@ -98,7 +101,7 @@ export async function createReplica(options: ReplicaOptions): Promise<Replica> {
 export class Replica {
   /** Where it listens. */
   readonly address: { ip: string; port: number };
-  readonly #place: { readonly index: number };
+  readonly #place: { readonly index: number; readonly joining: boolean };
   readonly #cluster: Cluster;
   readonly #words: Float64Array;
   readonly #emitter: EventEmitter;
@@ -106,7 +109,13 @@ export class Replica {
   #closing: Promise<void> | undefined;
 
   /** Use `createReplica`. */
-  constructor(place: { readonly index: number }, cluster: Cluster, words: Float64Array, emitter: EventEmitter, backend: ReplicaBackend) {
+  constructor(
+    place: { readonly index: number; readonly joining: boolean },
+    cluster: Cluster,
+    words: Float64Array,
+    emitter: EventEmitter,
+    backend: ReplicaBackend,
+  ) {
     this.#place = place;
     this.address = backend.address;
     this.#cluster = cluster;
@@ -118,6 +127,11 @@ export class Replica {
   /** Its index among the members, which changes of the members may change; 0 while it waits to join. */
   get id(): number {
     return this.#place.index;
+  }
+
+  /** Whether it waits to become a member of a configuration. */
+  get joining(): boolean {
+    return this.#place.joining;
   }
 
   /** The cluster as loaded; may be passed as `cluster` elsewhere. */

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { SquallError } from "squall";
 import { namespacesWork } from "./namespaces.js";
 import { maxClients } from "./operations.js";
 import { type FaultKind, faultKinds, networkFaults } from "./plan.js";
@@ -33,6 +34,7 @@ function faultList(text: string): FaultKind[] {
 }
 
 const program = new Command("chaos")
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "error USAGE: ")) })
   .description("real replica and client processes under faults, judged by the linearizability checker; docs/chaos.md")
   .requiredOption("--minutes <m>", "how long faults go on; parts of minutes are fine", between(0.02, 24 * 60, false))
   .option("--seed <s>", "repeats the plan of faults and operations (default: random)", between(0, 2 ** 48))
@@ -49,7 +51,7 @@ const program = new Command("chaos")
   .action(async (given: Given) => {
     const namespaces = given.namespaces === "yes" || (given.namespaces === "auto" && namespacesWork());
     if (!namespaces && given.faults.every((kind) => networkFaults.includes(kind)))
-      throw new Error("Without network namespaces nothing can be cut: name other faults, or run as root.");
+      throw new SquallError("INVALID_OPTION", "Without network namespaces nothing can be cut: name other faults, or run as root.");
     const report = await runChaos({
       durationMs: given.minutes * 60_000,
       seed: given.seed ?? randomInt(2 ** 32),
@@ -66,6 +68,6 @@ const program = new Command("chaos")
   });
 
 program.parseAsync().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(error instanceof SquallError ? `error ${error.code}: ${error.message}` : error instanceof Error ? error.message : error);
   process.exit(2);
 });

@@ -34,7 +34,11 @@ async function newSession(window?: number): Promise<Client> {
 async function sessions(count: number): Promise<Client[]> {
   while (clients.length < count) {
     const some = Math.min(connectedAtOnce, count - clients.length);
-    clients.push(...(await Promise.all(Array.from({ length: some }, (_, index) => newSession(clients.length + index === 0 ? undefined : laterWindow)))));
+    clients.push(
+      ...(await Promise.all(
+        Array.from({ length: some }, (_, index) => newSession(clients.length + index === 0 ? undefined : laterWindow)),
+      )),
+    );
   }
   return clients.slice(0, count);
 }

@@ -124,6 +124,7 @@ class Client final : public fabric::Receiver {
   void onReplies(const wire::Opened& frame);
   void onReply(uint32_t replica, uint64_t view, const wire::ReplyRecord& reply);
   bool agree(const Vote& a, const Vote& b) const;
+  static bool sameOutcome(const Vote& a, const Vote& b);
   void judge(Request& request);
   void finish(Request& request, wire::ResultStatus status, uint64_t seqno, Bytes result);
   void makeRoom(size_t resultBytes);

@@ -87,8 +87,8 @@ void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) 
   std::memcpy(vote.hash, reply.hash, kReplyHashBytes);
   vote.status = reply.status;
   if (reply.flags & wire::kFullResult) {
-    // A result is kept with the entry it belongs to: it is used only if that entry is the one accepted.
-    if (!r.accepted || sameEntry(vote.hash, vote.seqno, r.agreed.hash, r.agreed.seqno)) {
+    // A result is kept with the vote it belongs to: it is used only if that entry is the one accepted, and executed alike.
+    if (!r.accepted || sameOutcome(vote, r.agreed)) {
       r.hasResult = true;
       r.resultOf = vote;
       r.result.assign(reply.result.begin(), reply.result.end());
@@ -100,6 +100,11 @@ void Client::onReply(uint32_t replica, uint64_t view, const ReplyRecord& reply) 
     region_.status[kCommittedReplies] += 1;
   }
   judge(r);
+}
+
+/// A replica whose machine failed alone has the entry, and another result than those who agreed on it.
+bool Client::sameOutcome(const Vote& a, const Vote& b) {
+  return a.status == b.status && sameEntry(a.hash, a.seqno, b.hash, b.seqno);
 }
 
 bool Client::agree(const Vote& a, const Vote& b) const {
@@ -131,7 +136,7 @@ void Client::judge(Request& r) {
     }
     r.accepted = true;
   }
-  if (r.hasResult && sameEntry(r.resultOf.hash, r.resultOf.seqno, r.agreed.hash, r.agreed.seqno)) {
+  if (r.hasResult && sameOutcome(r.resultOf, r.agreed)) {
     if (r.agreed.status == ResultStatus::PredecessorMissing) {   // did not execute: sent again, with what precedes it
       r.accepted = r.hasResult = false;
       r.voters = 0;

@@ -178,7 +178,8 @@ bool Channels::State::openWith(Aead& aead, const FrameHeader& header, Bytes fram
 
 DropReason Channels::State::authenticate(const FrameHeader& header, Sender kind, Bytes frame, uint32_t& stream) {
   const bool outside = isOutsideLife(header.type);
-  if (!outside && !hasLife) return DropReason::BadTag;
+  // Others begin a life a moment before this one hears of it: what they send then is early, and nothing can tell whether it is authentic.
+  if (!outside && !hasLife) return DropReason::Status;
   const Salt* receiver = config.role == Role::Replica ? nullptr : &salt;
   const uint64_t peer = config.role == Role::Client ? config.self : header.sender;
   uint32_t found = streams.find(header.salt, header.sender, kind);

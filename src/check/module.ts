@@ -2,6 +2,8 @@
 import { statSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { noDefaultExport } from "../data/load-machine.js";
+import { makeMachine, requiredUpcalls } from "../define-machine.js";
 import { SquallError } from "../errors.js";
 import type { Machine } from "../machine.js";
 import type { SampleOperation } from "./operations.js";
@@ -15,7 +17,7 @@ export interface LoadedMachine {
 /** Rejects with MACHINE_LOAD_FAILED or MACHINE_INVALID. */
 export async function loadMachineModule(machine: string | URL | (() => Machine)): Promise<LoadedMachine> {
   if (typeof machine === "function")
-    return { instantiate: async () => checkedMachine(machine(), "The factory"), sampleOperation: undefined };
+    return { instantiate: async () => checkedMachine(machine(), "the factory"), sampleOperation: undefined };
   const file = path.resolve(machine instanceof URL ? fileURLToPath(machine) : machine);
   if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new SquallError(
@@ -29,10 +31,8 @@ export async function loadMachineModule(machine: string | URL | (() => Machine))
     async instantiate(index) {
       const module = index === 0 ? first : await importCopy(file, index);
       const exported: unknown = module.default;
-      return checkedMachine(
-        typeof exported === "function" ? callFactory(exported as () => unknown, file) : exported,
-        `The default export of ${file}`,
-      );
+      if (exported === undefined) throw new SquallError("MACHINE_INVALID", noDefaultExport(file));
+      return checkedMachine(typeof exported === "function" ? callFactory(exported as () => unknown, file) : exported, file);
     },
     sampleOperation: typeof sample === "function" ? (sample as SampleOperation) : undefined,
   };
@@ -65,15 +65,9 @@ function callFactory(factory: () => unknown, file: string): unknown {
   }
 }
 
-function checkedMachine(value: unknown, what: string): Machine {
+/** Says what is missing as createReplica does; what is there and wrong, such as an async upcall, becomes a finding of the check. */
+function checkedMachine(value: unknown, where: string): Machine {
   const machine = value as Partial<Machine> | null | undefined;
-  for (const upcall of ["speculativelyExecute", "rollback"] as const) {
-    if (typeof machine !== "object" || machine === null || typeof machine[upcall] !== "function") {
-      throw new SquallError(
-        "MACHINE_INVALID",
-        `${what} must be a machine, or a function that makes one; it has no ${upcall}(). See defineMachine.`,
-      );
-    }
-  }
-  return machine as Machine;
+  const whole = typeof machine === "object" && machine !== null && requiredUpcalls.every((upcall) => typeof machine[upcall] === "function");
+  return whole ? (machine as Machine) : makeMachine(value, where);
 }

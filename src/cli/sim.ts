@@ -1,6 +1,7 @@
 import { Presets, SingleBar } from "cli-progress";
 import { protocolNames } from "../config/protocols.js";
 import { SquallError } from "../errors.js";
+import { profiles } from "../sim/profiles.js";
 import { type RunOptions, runSimulations } from "../sim/run.js";
 import { jsonOption, type Register, wholeNumber } from "./arguments.js";
 
@@ -32,7 +33,7 @@ export const registerSim: Register = (program) => {
     .option("--ops <number>", "operations of each seed (default: 2000)", wholeNumber(1, 10_000_000))
     .option(
       "--faults <profile>",
-      "none, light, default, harsh, mutation, crash, members, membersDisk, disk, powerLoss or reads (default: default)",
+      `${Object.keys(profiles).join(", ")}; with a script of the simulator's own tests: mutation:<script> (default: default)`,
     )
     .option("--workers <number>", "threads (default: one a core)", wholeNumber(1, 256))
     .option("--trace", "print every event, in one thread")

@@ -34,7 +34,7 @@ export interface ControlPlaneSnapshot {
   readonly syncPeriodUs: number;
   /** Views entered since the last commit: the time-outs grow with it. */
   readonly failedViews: number;
-  /** Replicas that are silent, or whose views came to nothing; their views are skipped. */
+  /** Replicas that are silent or halted, or whose views came to nothing; their views are skipped. */
   readonly silent: readonly number[];
   /** Replicas that are silent. */
   readonly unheard: readonly number[];
@@ -89,12 +89,13 @@ export class ControlPlane {
       installed: (nowUs: number, start: ViewStart) => this.installed(nowUs, start),
       fail: (message: string) => this.fail(message),
       silent: (nowUs: number, silent: number) => this.views.onSilent(nowUs, silent),
+      halted: (nowUs: number, halted: number) => this.views.onHalted(nowUs, halted),
       checkpoint: () => this.checkpoints.newest,
       restored: (nowUs: number, snapshot: Snapshot) => this.restored(nowUs, snapshot),
       requestView: (nowUs: number, from: number, view: number) => this.views.request(nowUs, from, view),
       returnToSpeculative: (nowUs: number) => this.views.returnToSpeculative(nowUs),
-      chooseMode: (nowUs: number, view: number, last: Mode, participants: number) =>
-        this.policy.choose(nowUs, last, participants, this.views.wantsSpeculative(view)),
+      chooseMode: (nowUs: number, view: number, last: Mode, heard: ReadonlySet<number>) =>
+        this.policy.choose(nowUs, last, this.answering(heard), this.views.wantsSpeculative(view)),
       expectsMore: (heard: ReadonlySet<number>) => this.expectsMore(heard),
     };
     this.policy = new ModePolicy(config.mode ?? "adaptive", context.superquorum, config.modeTuning);
@@ -326,11 +327,16 @@ export class ControlPlane {
   /** Whether waiting for more replicas than `heard` can keep the next view SPECULATIVE. */
   private expectsMore(heard: ReadonlySet<number>): boolean {
     const { n, replica: self, superquorum } = this.context;
-    if (!this.policy.adaptive || heard.size + 1 >= superquorum) return false;
+    if (!this.policy.adaptive || this.answering(heard) >= superquorum) return false;
     for (let replica = 0; replica < n; replica++) {
-      if (replica !== self && !heard.has(replica) && !this.heartbeats.isSilent(replica)) return true;
+      if (replica !== self && !heard.has(replica) && this.heartbeats.isAble(replica)) return true;
     }
     return false;
+  }
+
+  /** Of this replica and the others that take part in a reconciliation, those that will answer clients in the next view. */
+  private answering(heard: ReadonlySet<number>): number {
+    return 1 + [...heard].filter((replica) => !this.heartbeats.isHalted(replica)).length;
   }
 
   private restored(nowUs: number, snapshot: Snapshot): void {

@@ -32,6 +32,8 @@ export interface DataPlane {
   readonly logEntries: number;
   /** Share of the log's room that is taken, of entries or of bytes, whichever is more: 0 to 1. */
   readonly logFill: number;
+  /** The machine has failed, and nothing is executed until all agree that the operation is at fault. */
+  readonly halted: boolean;
   /** How late the host's last timer came. */
   readonly loopDelayUs: number;
   hashAt(seqno: number): Uint8Array; // 32 bytes; zeros at 0; of logBase and above

@@ -8,6 +8,8 @@ export const HeartbeatFlag = {
   Normal: 1,
   /** The sender hears a majority, itself included. A leader that doesn't can commit nothing. */
   Majority: 2,
+  /** The sender's machine has failed: it takes part in the log, but executes and answers nothing. */
+  Halted: 4,
 } as const;
 
 export interface HeartbeatMessage {
@@ -27,7 +29,7 @@ export interface HeartbeatMessage {
   newestVersion: number;
 }
 
-const KnownFlags = HeartbeatFlag.Normal | HeartbeatFlag.Majority;
+const KnownFlags = HeartbeatFlag.Normal | HeartbeatFlag.Majority | HeartbeatFlag.Halted;
 
 export function encodeHeartbeat(m: HeartbeatMessage): Uint8Array {
   return new Writer(56 + HashBytes)

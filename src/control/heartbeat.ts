@@ -1,6 +1,7 @@
 /**
  * Who is alive: every replica sends HEARTBEATs, and any frame counts as a sign of life. A replica is silent once nothing came for the
- * detection time and what it last said its own timers are late.
+ * detection time and what it last said its own timers are late. One whose machine failed alone is alive, and answers nobody: it is halted
+ * once its HEARTBEATs have said so for the detection time, within which replicas agree where an operation is at fault.
  */
 import { MessageType, ReplicaStatus } from "../data/binding.js";
 import { OldestWireVersion } from "../data/wire-version.js";
@@ -21,6 +22,8 @@ const noDigest = new Uint8Array(HashBytes);
 export interface HeartbeatHost {
   /** `replica`, heard until now, fell silent. */
   silent(nowUs: number, replica: number): void;
+  /** `replica`, heard, executes nothing any more. */
+  halted(nowUs: number, replica: number): void;
   /** Seqno and digest of the own last checkpoint. */
   checkpoint(): { seqno: number; digest: Uint8Array } | undefined;
 }
@@ -33,6 +36,10 @@ interface Peer {
   recovering: boolean;
   /** Since when its heartbeats say that it hears no majority. */
   unfitUs: number;
+  /** Since when they say that its machine has failed. */
+  failedUs: number;
+  /** It was found to stay so. */
+  halted: boolean;
   /** Of its last HEARTBEAT. */
   incarnation: number;
   /** Processes that asked how to recover, newest last. */
@@ -58,6 +65,8 @@ export class Heartbeats {
       silent: false,
       recovering: false,
       unfitUs: Never,
+      failedUs: Never,
+      halted: false,
       incarnation: 1,
       bootIds: [],
       last: undefined,
@@ -99,9 +108,9 @@ export class Heartbeats {
     const peer = this.peers[replica] as Peer;
     peer.recovering = true;
     peer.last = undefined;
-    if (peer.silent) return;
-    peer.silent = true;
-    this.host.silent(nowUs, replica);
+    if (!peer.silent) this.fellSilent(nowUs, replica, peer);
+    peer.failedUs = Never;
+    peer.halted = false;
   }
 
   onHeartbeat(nowUs: number, from: number, message: HeartbeatMessage): void {
@@ -117,6 +126,12 @@ export class Heartbeats {
     const fit = (message.flags & HeartbeatFlag.Majority) !== 0;
     if (fit) peer.unfitUs = Never;
     else if (peer.unfitUs === Never) peer.unfitUs = nowUs;
+    if ((message.flags & HeartbeatFlag.Halted) === 0) {
+      peer.failedUs = Never;
+      peer.halted = false;
+    } else if (peer.failedUs === Never) {
+      peer.failedUs = nowUs;
+    }
   }
 
   /** The last HEARTBEAT of a replica. */
@@ -128,6 +143,21 @@ export class Heartbeats {
   isNormalIn(replica: number, view: number): boolean {
     const { silent, last } = this.peers[replica] as Peer;
     return !silent && last?.view === view && (last.flags & HeartbeatFlag.Normal) !== 0;
+  }
+
+  /** Whether `replica` is alive and executes. */
+  isAble(replica: number): boolean {
+    const { silent, halted } = this.peers[replica] as Peer;
+    return !silent && !halted;
+  }
+
+  /** Whether the machine of `replica` has failed, by its last HEARTBEAT: perhaps for a moment only. */
+  hasFailed(replica: number): boolean {
+    return replica === this.context.replica ? this.context.data.halted : (this.peers[replica] as Peer).failedUs !== Never;
+  }
+
+  isHalted(replica: number): boolean {
+    return (this.peers[replica] as Peer).halted;
   }
 
   isSilent(replica: number): boolean {
@@ -143,14 +173,20 @@ export class Heartbeats {
     return this.peers.filter((peer) => !peer.silent).length;
   }
 
+  /** Of these, those that execute. */
+  get able(): number {
+    return [...this.peers.keys()].filter((replica) => this.isAble(replica)).length;
+  }
+
   /**
-   * When `replica` is lost as the leader of a view entered at `enteredUs`: silent, or, where only a majority can commit, without one.
+   * When `replica` is lost as the leader of a view entered at `enteredUs`: silent, halted, or, where only a majority can commit, without one.
    * It is given that long in each view anew.
    */
   lostUs(replica: number, enteredUs: number, needsMajority: boolean): number {
     const peer = this.peers[replica] as Peer;
     if (peer.recovering) return enteredUs;
-    const silentUs = Math.max(peer.heardUs, enteredUs) + this.patienceUs(peer);
+    const haltedUs = peer.halted ? Math.max(peer.failedUs, enteredUs) + this.context.detectUs : Never;
+    const silentUs = Math.min(haltedUs, Math.max(peer.heardUs, enteredUs) + this.patienceUs(peer));
     // What it says of itself took it a detection time to find out; a process that stood still hears the others within a few heartbeats.
     return needsMajority ? Math.min(silentUs, Math.max(peer.unfitUs, enteredUs) + this.context.detectUs / 2) : silentUs;
   }
@@ -158,9 +194,9 @@ export class Heartbeats {
   onTimer(nowUs: number): void {
     this.peers.forEach((peer, replica) => {
       if (replica === this.context.replica || peer.silent || nowUs < peer.heardUs + this.patienceUs(peer)) return;
-      peer.silent = true;
-      this.host.silent(nowUs, replica);
+      this.fellSilent(nowUs, replica, peer);
     });
+    this.judgeHalted(nowUs);
     if (nowUs >= this.sendUs) this.send(nowUs);
   }
 
@@ -168,7 +204,8 @@ export class Heartbeats {
     if (this.sendUs === Never) return Never;
     let due = this.sendUs;
     this.peers.forEach((peer, replica) => {
-      if (replica !== this.context.replica && !peer.silent) due = Math.min(due, peer.heardUs + this.patienceUs(peer));
+      if (replica === this.context.replica || peer.silent) return;
+      due = Math.min(due, peer.heardUs + this.patienceUs(peer));
     });
     return due;
   }
@@ -178,6 +215,30 @@ export class Heartbeats {
     for (const peer of this.peers) {
       peer.heardUs += lateUs;
       peer.unfitUs += lateUs;
+      peer.failedUs += lateUs;
+    }
+  }
+
+  private fellSilent(nowUs: number, replica: number, peer: Peer): void {
+    peer.silent = true;
+    // One that was halted is missed already.
+    if (!peer.halted) this.host.silent(nowUs, replica);
+  }
+
+  /**
+   * A majority that goes on shows that the others failed alone. Where none does, or this machine has failed too, the operation may be at
+   * fault, and those who have not come to it yet will fail as well.
+   */
+  private judgeHalted(nowUs: number): void {
+    const { replica: self, data, detectUs, f } = this.context;
+    if (data.halted) return;
+    const failed = [...this.peers.keys()].filter((replica) => replica !== self && this.isAble(replica) && this.hasFailed(replica));
+    if (this.able - failed.length <= f) return;
+    for (const replica of failed) {
+      const peer = this.peers[replica] as Peer;
+      if (nowUs < peer.failedUs + detectUs) continue;
+      peer.halted = true;
+      this.host.halted(nowUs, replica);
     }
   }
 
@@ -211,7 +272,7 @@ export class Heartbeats {
       base: data.logBase,
       checkpoint: checkpoint?.seqno ?? 0,
       digest: checkpoint?.digest ?? noDigest,
-      flags: normal | (this.alive > f ? HeartbeatFlag.Majority : 0),
+      flags: normal | (this.alive > f ? HeartbeatFlag.Majority : 0) | (data.halted ? HeartbeatFlag.Halted : 0),
       newestVersion: this.context.newestVersion,
     });
     this.context.broadcast(MessageType.Heartbeat, body);

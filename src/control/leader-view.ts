@@ -158,12 +158,13 @@ export class LeaderView {
     const { data, n, replica: self } = this.context;
     const stats = data.prepareStats();
     const counters = [];
-    let well = true;
+    let well = !data.halted;
     for (let replica = 0; replica < n; replica++) {
       if (replica === self) continue;
       const at = replica * PrepareStats.Columns;
       counters.push({ compared: stats[at + PrepareStats.Compared] as number, inverted: stats[at + PrepareStats.Inverted] as number });
       const acked = stats[at + PrepareStats.Acked] as number;
+      if (this.heartbeats.hasFailed(replica)) well = false;
       if (!this.heartbeats.isNormalIn(replica, data.view) || acked + NearEntries < data.logEnd || (acked === 0 && data.logEnd > 0))
         well = false;
     }

@@ -107,7 +107,7 @@ export class ModePolicy {
 
   /**
    * The mode of the view that a merge starts. `last`: mode of the view that the merged logs come from; `participants`: replicas that take
-   * part in this reconciliation and were not recovering; `wanted`: this reconciliation was started to go back to SPECULATIVE.
+   * part in this reconciliation, were not recovering and are not halted; `wanted`: this reconciliation was started to go back to SPECULATIVE.
    */
   choose(nowUs: number, last: Mode, participants: number, wanted: boolean): Mode {
     if (this.configured !== "adaptive") return fixedModes[this.configured];

@@ -20,8 +20,8 @@ const SlowestResend = 10;
 const QuickResends = 10;
 
 export interface ReconciliationHost extends InstallHost {
-  /** Mode of the view that a merge starts; `last`: that of the view the logs come from; `participants`: how many take part, self included. */
-  chooseMode(nowUs: number, view: number, last: Mode, participants: number): Mode;
+  /** Mode of the view that a merge starts; `last`: that of the view the logs come from; `heard`: the others that take part. */
+  chooseMode(nowUs: number, view: number, last: Mode, heard: ReadonlySet<number>): Mode;
   /** Whether replicas that are no members yet may still come and would matter for the mode. */
   expectsMore(heard: ReadonlySet<number>): boolean;
 }
@@ -283,7 +283,7 @@ export class Reconciliation {
     );
     const rules = this.context.mergeRules();
     const last = highestLogs([own, ...logs], rules)[0]?.mode as Mode;
-    const mode = this.host.chooseMode(nowUs, this.view, last, this.heard.size + 1);
+    const mode = this.host.chooseMode(nowUs, this.view, last, this.heard);
     const result = merge(base, [own, ...logs], rules, mode);
     if (!this.endEpoch(nowUs, snapshot ? 0 : base, result)) return;
     const rows = this.chain(base, baseHash, result.kept, result.appended);

@@ -133,17 +133,27 @@ export class Views {
 
   /** `replica` fell silent. */
   onSilent(nowUs: number, replica: number): void {
+    this.onMissing(nowUs, replica, "is silent");
+  }
+
+  /** The machine of `replica` failed alone. */
+  onHalted(nowUs: number, replica: number): void {
+    this.onMissing(nowUs, replica, "is halted");
+  }
+
+  private onMissing(nowUs: number, replica: number, why: string): void {
     const { data, superquorum } = this.context;
     if (data.status !== ReplicaStatus.Normal || data.mode !== Mode.Speculative || replica === this.context.leaderOf(data.view)) return;
-    const { alive } = this.parts.heartbeats;
     // Once for each loss: a group that stays SPECULATIVE without a superquorum goes on as it can.
-    if (alive === superquorum - 1) this.start(nowUs, `replica ${replica} is silent: no superquorum is left`);
+    if (this.parts.heartbeats.able === superquorum - 1) this.start(nowUs, `replica ${replica} ${why}: no superquorum is left`);
   }
 
   onTimer(nowUs: number): void {
     const { status, view } = this.context.data;
     if (status === ReplicaStatus.Normal) {
-      if (nowUs >= this.leaderLostUs()) this.start(nowUs, `replica ${this.context.leaderOf(view)}, the leader, is silent`);
+      const leader = this.context.leaderOf(view);
+      const why = this.parts.heartbeats.isHalted(leader) ? "halted" : "silent";
+      if (nowUs >= this.leaderLostUs()) this.start(nowUs, `replica ${leader}, the leader, is ${why}`);
     } else if (status === ReplicaStatus.Reconciliation && nowUs >= this.giveUpUs) {
       this.giveUp(nowUs);
     }
@@ -177,10 +187,10 @@ export class Views {
   }
 
   private skips(replica: number): boolean {
-    return replica !== this.context.replica && (this.givenUp.has(replica) || this.parts.heartbeats.isSilent(replica));
+    return replica !== this.context.replica && (this.givenUp.has(replica) || !this.parts.heartbeats.isAble(replica));
   }
 
-  /** The next view whose leader is not known to be silent. */
+  /** The next view whose leader is not known to be silent or halted. */
   private nextView(): number {
     const { n, data } = this.context;
     for (let view = data.view + 1; view < data.view + n; view++) {

@@ -369,7 +369,7 @@ export class ClientHost {
       const status = rows[base + ClientRow.Status] as number;
       if (kind === CompletionKind.Unsettled) this.#logRead(pending, base);
       else if (status === ResultStatus.Ok) this.#succeed(pending, base, kind);
-      else this.#failed(pending, base, status);
+      else this.#failed(pending, base, status, kind === CompletionKind.Read || pending.flags === RequestFlag.Query);
     }
     this.#endUpcall();
   }
@@ -409,11 +409,11 @@ export class ClientHost {
     }
   }
 
-  #failed(pending: Pending, base: number, status: number): void {
+  #failed(pending: Pending, base: number, status: number, query: boolean): void {
     const rows = this.#completionRows;
     const text = this.#results.copy(rows[base + ClientRow.Offset] as number, rows[base + ClientRow.Length] as number).toString("utf8");
     const seqno = joinWords(rows[base + ClientRow.SeqnoLo] as number, rows[base + ClientRow.SeqnoHi] as number);
-    pending.fail(completionError(status, text, seqno), seqno);
+    pending.fail(completionError(status, text, seqno, query), seqno);
     if (status !== ResultStatus.LogFull) return;
     this.#logFull = true;
     this.#probeUs = this.engine.nowUs() + LogFullProbeUs;

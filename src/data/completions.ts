@@ -80,8 +80,12 @@ export function callSafely(callback: InvokeCallback, error: SquallError | undefi
   }
 }
 
-/** The error of a completion that is not Ok. `text` is the machine's error text, where there is one. */
-export function completionError(status: number, text: string, seqno = 1): SquallError {
+/**
+ * The error of a completion that is not Ok. `text` is the machine's error text, where there is one. A `query` changes nothing wherever it ran,
+ * in the log too: nothing took effect.
+ */
+export function completionError(status: number, text: string, seqno = 1, query = false): SquallError {
+  const outcome = query ? "not-executed" : "executed";
   switch (status) {
     case ResultStatus.MachineThrew: {
       const code = text.startsWith("MACHINE_RETURNED_PROMISE")
@@ -89,9 +93,7 @@ export function completionError(status: number, text: string, seqno = 1): Squall
         : text.startsWith("MACHINE_RETURNED_INVALID")
           ? "MACHINE_RETURNED_INVALID"
           : "MACHINE_THREW";
-      return new SquallError(code, `The state machine failed on this operation, at every replica that answered: ${text}`, {
-        outcome: "executed",
-      });
+      return new SquallError(code, `The state machine failed on this operation, at every replica that answered: ${text}`, { outcome });
     }
     case ResultStatus.LogFull:
       return new SquallError(
@@ -109,9 +111,13 @@ export function completionError(status: number, text: string, seqno = 1): Squall
         outcome: "not-executed",
       });
     case ResultStatus.RanOverSize:
-      return new SquallError("RESULT_TOO_LARGE", "The operation was executed, but its result exceeds limits.operationBytes.", {
-        outcome: "executed",
-      });
+      return new SquallError(
+        "RESULT_TOO_LARGE",
+        `The ${query ? "query" : "operation"} was executed, but its result exceeds limits.operationBytes.`,
+        {
+          outcome,
+        },
+      );
     case ResultStatus.Stale:
       return new SquallError("SESSION_EVICTED", "The replicas no longer keep the reply to this operation; it may have been executed.", {
         outcome: "unknown",

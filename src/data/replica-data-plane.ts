@@ -125,6 +125,9 @@ export class ReplicaDataPlane implements DataPlane {
   get logFill(): number {
     return Math.max((this.logEnd - this.logBase) / this.logEntries, (this.#words[StatusWord.LogBytes] as number) / this.#logBytes);
   }
+  get halted(): boolean {
+    return this.#words[StatusWord.Halted] === 1;
+  }
   get loopDelayUs(): number {
     return this.#words[StatusWord.LoopDelayUs] as number;
   }
@@ -159,6 +162,7 @@ export class ReplicaDataPlane implements DataPlane {
 
   install(view: number, mode: number, keepTo: number, records: Uint8Array[]): void {
     const rolledBack = this.#rollBackMachine(keepTo);
+    this.durability?.replacing();
     this.#engine.install(view, mode, keepTo, records);
     this.durability?.replaced(keepTo);
     this.commitExecuted();
@@ -167,6 +171,7 @@ export class ReplicaDataPlane implements DataPlane {
 
   installSnapshot(view: number, mode: number, snapshot: Snapshot, records: Uint8Array[]): boolean {
     if (!this.#restore(snapshot)) return false;
+    this.durability?.replacing();
     this.#engine.install(view, mode, snapshot.seqno, records);
     this.durability?.replaced(snapshot.seqno);
     this.commitExecuted();

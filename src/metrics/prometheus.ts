@@ -29,7 +29,9 @@ export async function prometheusRegistry(options: PrometheusOptions): Promise<Re
   if (replicas !== undefined) {
     register(prometheus, registry, replicaMetrics, "replica", function* () {
       for (const replica of replicas) {
-        yield { labels: { cluster: hex(replica.cluster.group), replica: String(replica.id) }, source: replica.progress() };
+        // It has no index yet, and must not be taken for another one.
+        const index = replica.joining ? "joining" : String(replica.id);
+        yield { labels: { cluster: hex(replica.cluster.group), replica: index }, source: replica.progress() };
       }
     });
   }

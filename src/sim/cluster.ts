@@ -27,7 +27,7 @@ import { newestMembers } from "./members.js";
 import { ModelMachine } from "./model-machine.js";
 import type { Oracle } from "./oracle.js";
 import type { Prng } from "./prng.js";
-import type { StageReplica } from "./scripts.js";
+import type { StageReplica } from "./stage.js";
 import type { ClientPlan, Misbehaviour } from "./workload.js";
 
 /** The hub's ports for multicast groups start here. */
@@ -196,6 +196,20 @@ export class SimulatedCluster {
     return this.disks?.disks[place];
   }
 
+  /** The machine at this place, if a replica runs there. */
+  machineOf(place: number): ModelMachine | undefined {
+    return this.host(place) && this.machines[place];
+  }
+
+  /** Whether the machine of a replica has failed alone, or will. */
+  isIll(place: number): boolean {
+    return this.isHalted(place) || this.machineOf(place)?.ill === true;
+  }
+
+  isHalted(place: number): boolean {
+    return this.host(place)?.words[StatusWord.Halted] === 1;
+  }
+
   /**
    * Kills a replica with its memory, also in the middle of one of its upcalls: what it sends from now on is lost. Its engine is
    * closed by bury(), between two runs of the hub.
@@ -335,9 +349,17 @@ export class SimulatedCluster {
     return {
       view: words[StatusWord.View]!,
       status: words[StatusWord.Status]!,
+      mode: words[StatusWord.Mode]!,
       logEnd: words[StatusWord.LogEnd]!,
       committed: words[StatusWord.Committed]!,
     };
+  }
+
+  /** The replica gives up its view, as it may at any time; its next frame or timer has it go on. */
+  leave(place: number, view: number): void {
+    const host = this.host(place);
+    host?.control.leave(this.hub.nowUs(), view - 1);
+    host?.engine.flush();
   }
 
   /** What the machines hold, by place; of those that are not members undefined. */

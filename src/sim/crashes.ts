@@ -61,6 +61,29 @@ export class ReplicaCrashes implements Crashes {
     }
   }
 
+  /** A second one, by chance at the same operation, would leave it open who of them failed alone. */
+  failMachine(replica: number): void {
+    const cluster = this.cluster();
+    const ill = cluster.replicaPorts.some((_, place) => cluster.isIll(place));
+    if (!ill && this.mayLose(replica)) cluster.machineOf(replica)?.failNext(`the machine at ${replica} is ill`);
+  }
+
+  replaceMachine(replica: number): void {
+    const cluster = this.cluster();
+    if (!cluster.isHalted(replica) || !this.mayDie(replica)) return;
+    this.die(replica, false);
+    this.restart(replica);
+  }
+
+  /** Machines are well, those that are halted are replaced as soon as that may be. */
+  mendMachines(): void {
+    const cluster = this.cluster();
+    for (let replica = 0; replica < cluster.replicaPorts.length; replica++) {
+      cluster.machineOf(replica)?.failNext(undefined);
+      this.replaceMachine(replica);
+    }
+  }
+
   /** All disks are well, and all replicas run. */
   mend(): void {
     const cluster = this.cluster();

@@ -71,7 +71,7 @@ export class MembersOperator {
     const cluster = this.cluster();
     const next = placed(cluster, configuration);
     // As `squall members` does: what can't go on once it has begun is not asked for.
-    if (this.lost(next) > tolerated(next.places.length)) return;
+    if (this.lost(next, -1) > tolerated(next.places.length)) return;
     trace?.(cluster.hub.nowUs(), `operator: epoch ${next.epoch} is to have its members at ${next.places.join(", ")}`);
     this.asked.push(next);
     const { group, secret, sealed, datagramBytes } = cluster.cluster;
@@ -172,7 +172,7 @@ export class MembersOperator {
     const before = this.seen.get(newest.epoch - 1);
     const relevant = [newest, ...this.asked.filter(({ epoch }) => epoch === newest.epoch + 1)];
     if (before !== undefined && this.holders(newest) <= tolerated(newest.places.length)) relevant.push(before);
-    return relevant.every((members) => !members.places.includes(place) || this.lost(members) < tolerated(members.places.length));
+    return relevant.every((members) => !members.places.includes(place) || this.lost(members, place) < tolerated(members.places.length));
   }
 
   private newest(): PlacedMembers {
@@ -188,12 +188,16 @@ export class MembersOperator {
     }).length;
   }
 
-  /** Members that are dead, or whose memory of this epoch, or of the one it follows, is lost. */
-  private lost({ epoch, places, bootIds }: PlacedMembers): number {
+  /**
+   * Members that are dead, whose memory of this epoch, or of the one it follows, is lost, or whose machine is ill: it never has the state that
+   * the next epoch begins with. `besides`: not counted for its machine.
+   */
+  private lost({ epoch, places, bootIds }: PlacedMembers, besides: number): number {
     return places.filter((place, index) => {
       const host = this.cluster().host(place);
       // Who has retired was no longer needed, as it seemed.
       if (host === undefined) return this.cluster().isForgotten(place);
+      if (place !== besides && this.cluster().isIll(place)) return true;
       if (host.words[StatusWord.Status] !== ReplicaStatus.Recovery) return false;
       if (host.epochs.joining) return host.epoch > epoch;
       return bootIds[index] === undefined || bootIds[index] !== hex(host.bootId);

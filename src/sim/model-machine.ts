@@ -48,13 +48,34 @@ export class ModelMachine implements Machine {
   private executedSeqno = 0;
   private committedSeqno = 0;
   private fingerprint = 0;
+  /** What the next operation throws: this machine alone is at fault. */
+  private illness: string | undefined;
+  /** The operation that threw; 0: none. From there on it has not executed what it is told is committed. */
+  private thrownAt = 0;
 
   constructor(
     private readonly witness?: Witness,
     private readonly hooks?: MachineHooks,
   ) {}
 
+  failNext(why: string | undefined): void {
+    this.illness = why;
+  }
+
+  /** It will throw, or has and was not rolled back since. */
+  get ill(): boolean {
+    return this.illness !== undefined || this.thrownAt > 0;
+  }
+
   speculativelyExecute(seqno: number, operation: Uint8Array): Uint8Array {
+    if (this.illness !== undefined) {
+      const why = this.illness;
+      this.illness = undefined;
+      this.thrownAt = seqno;
+      throw new Error(why);
+    }
+    // Where nothing but the failed operation is taken back, no rollback tells of it. Were it still there, its place would be empty for the witness.
+    this.thrownAt = 0;
     if (seqno <= this.executedSeqno) this.witness?.violated(`seqno ${seqno} executed after ${this.executedSeqno}`);
     while (seqno - this.committedSeqno > this.mask) this.grow();
     // Entries that were no-ops never come here: their places in the journal say so.
@@ -85,6 +106,7 @@ export class ModelMachine implements Machine {
   }
 
   rollback(fromSeqno: number, toSeqno: number, operations: Uint8Array[], seqnos: number[]): void {
+    if (toSeqno < this.thrownAt) this.thrownAt = 0;
     if (toSeqno < this.committedSeqno) this.witness?.violated(`rollback to ${toSeqno} below the committed ${this.committedSeqno}`);
     if (this.executedSeqno > fromSeqno) this.witness?.violated(`rollback from ${fromSeqno}, but ${this.executedSeqno} was executed`);
     let given = 0;
@@ -107,7 +129,8 @@ export class ModelMachine implements Machine {
     this.hooks?.rolledBack(fromSeqno, toSeqno);
   }
 
-  commit(seqno: number): void {
+  commit(upTo: number): void {
+    const seqno = this.thrownAt > 0 ? Math.min(upTo, this.thrownAt - 1) : upTo;
     if (seqno < this.committedSeqno) this.witness?.violated(`commit falls from ${this.committedSeqno} to ${seqno}`);
     this.committedSeqno = seqno;
     this.witness?.committed(seqno);
@@ -135,6 +158,7 @@ export class ModelMachine implements Machine {
     for (let i = 0; i < OBJECTS_PER_TYPE; i++) this.counters[i] = next();
     for (const queue of this.queues) queue.replace(Array.from({ length: next() }, next));
     this.undoKind.fill(0);
+    this.thrownAt = 0;
     this.executedSeqno = this.committedSeqno = bytes.readDoubleLE(0);
     this.fingerprint = bytes.readInt32LE(8);
     this.witness?.restored(this.committedSeqno, this.fingerprint);

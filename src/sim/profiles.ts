@@ -4,9 +4,10 @@
  */
 import type { ClusterMode } from "../config-types.js";
 import { SquallError } from "../errors.js";
+import { suggestName } from "../options.js";
 import { cleanPath } from "./paths.js";
 import type { Prng } from "./prng.js";
-import { scriptNames } from "./scripts.js";
+import { demandsOf, drawnScripts, scriptNames } from "./scripts.js";
 
 /** What a profile allows, at most. Rates are per million datagrams. */
 export interface FaultProfile {
@@ -38,6 +39,8 @@ export interface FaultProfile {
   /** Weights of losses of power, of any number of replicas at once, and of faults of at most f disks, among the episodes. */
   powerLosses: number;
   diskFaults: number;
+  /** How often a seed has a machine that throws where the others do not. */
+  machineFaultChance: number;
   /** Virtual microseconds that a write takes to be on disk: slower than messages, what is promised too early shows. */
   diskSyncUs: [number, number];
   /** How often a seed changes its members, and how many changes it begins then, at most, per 100 ms of virtual time (but one at least). */
@@ -75,6 +78,7 @@ const none: FaultProfile = {
   durability: "memory",
   powerLosses: 0,
   diskFaults: 0,
+  machineFaultChance: 0,
   diskSyncUs: [50, 2_000],
   membersChance: 0,
   changesPer100Ms: 0,
@@ -119,6 +123,7 @@ const standard: FaultProfile = {
   durability: "memory",
   powerLosses: 0,
   diskFaults: 0,
+  machineFaultChance: 0.3,
   diskSyncUs: [50, 2_000],
   membersChance: 0.2,
   changesPer100Ms: 1,
@@ -165,6 +170,7 @@ const mutation: FaultProfile = {
   modes: ["speculative"],
   checkpointEvery: [0],
   crashes: 0,
+  machineFaultChance: 0,
   membersChance: 0,
   scriptChance: 0.6,
   multicastChance: 0.5,
@@ -182,6 +188,7 @@ const crash: FaultProfile = {
   modes: ["adaptive", "speculative", "leader"],
   checkpointEvery: [0, 32, 200],
   crashes: 12,
+  machineFaultChance: 0.3,
   scriptChance: 0,
 };
 
@@ -195,12 +202,13 @@ const disk: FaultProfile = {
   crashes: 4,
   powerLosses: 10,
   diskFaults: 3,
+  machineFaultChance: 0.3,
   scriptChance: 0,
   readShares: [0, 0.3],
 };
 
 /** The same with disks that are well but slow, for the mutation checks. */
-const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, diskSyncUs: [2_000, 30_000] };
+const powerLoss: FaultProfile = { ...disk, crashes: 0, diskFaults: 0, machineFaultChance: 0, diskSyncUs: [2_000, 30_000] };
 /** Short runs in which replicas come, go and lose their memory all the time. */
 const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, membersChance: 1, changesPer100Ms: 2.5, readShares: [0, 0.3] };
 
@@ -208,7 +216,7 @@ const members: FaultProfile = { ...crash, episodesPer100Ms: 10, crashes: 6, memb
 const membersDisk: FaultProfile = { ...members, durability: "sync", crashes: 3, powerLosses: 5 };
 
 /** Changes of the members that little else disturbs: what the operator draws into them happens. */
-const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, readShares: [0] };
+const mutationMembers: FaultProfile = { ...members, episodesPer100Ms: 1, crashes: 2, machineFaultChance: 0, readShares: [0] };
 
 /** The mutation runs with mostly reads. */
 const reads: FaultProfile = { ...mutation, readShares: [0.5, 0.7] };
@@ -240,10 +248,10 @@ export function profileNamed(name: string): NamedProfile {
   const [base, script, ...rest] = name.split(":") as [string, ...string[]];
   const profile = Object.hasOwn(profiles, base) ? profiles[base] : undefined;
   if (profile === undefined || rest.length > 0) {
-    throw new SquallError("INVALID_OPTION", `there is no fault profile "${name}"; there are ${Object.keys(profiles).join(", ")}`);
+    throw new SquallError("INVALID_OPTION", `There is no fault profile "${name}". ${suggestName(base, Object.keys(profiles))}`);
   }
   if (script !== undefined && !scriptNames.includes(script)) {
-    throw new SquallError("INVALID_OPTION", `there is no script "${script}"; there are ${scriptNames.join(", ")}`);
+    throw new SquallError("INVALID_OPTION", `There is no script "${script}". ${suggestName(script, scriptNames)}`);
   }
   return { profile, script };
 }
@@ -272,6 +280,8 @@ export interface DrawnFaults {
   diskSyncUs: [number, number];
   powerLosses: number;
   diskFaults: number;
+  /** Machines that throw alone. */
+  machineFaults: number;
   /** Changes of the members that are begun. */
   changes: number;
   mode: ClusterMode;
@@ -290,8 +300,9 @@ export function drawFaults(
   chaosUs: number,
   replicas: number | undefined,
 ): DrawnFaults {
-  const drawn = prng.chance(profile.scriptChance) ? prng.pick(scriptNames) : undefined;
-  const script = replicas === 3 ? (asked ?? drawn) : undefined;
+  const drawn = prng.chance(profile.scriptChance) ? prng.pick(drawnScripts) : undefined;
+  const wanted = asked ?? drawn;
+  const script = wanted !== undefined && replicas === demandsOf(wanted).replicas ? wanted : undefined;
   const has = () => prng.chance(profile.kindChance) && script === undefined;
   const rate = (mostPpm: number) => (has() && mostPpm > 0 ? prng.spread(Math.max(1, mostPpm / 50), mostPpm) : 0);
   const episodes = Math.max(profile.episodesPer100Ms > 0 ? 2 : 0, (chaosUs / 100_000) * profile.episodesPer100Ms);
@@ -320,11 +331,18 @@ export function drawFaults(
     diskSyncUs: profile.diskSyncUs,
     powerLosses: profile.powerLosses,
     diskFaults: profile.diskFaults > 0 && has() ? profile.diskFaults : 0,
-    mode: prng.pick(profile.modes),
+    machineFaults:
+      prng.split("machines").chance(profile.machineFaultChance) && script === undefined ? 1 + Math.round(chaosUs / 100_000) : 0,
+    mode: modeOf(script, prng.pick(profile.modes)),
     checkpointEvery: prng.pick(profile.checkpointEvery),
     changes:
       script === undefined && prng.chance(profile.membersChance)
         ? Math.ceil((chaosUs / 100_000) * profile.changesPer100Ms * prng.unit())
         : 0,
   };
+}
+
+function modeOf(script: string | undefined, drawn: ClusterMode): ClusterMode {
+  const { mode } = demandsOf(script ?? "");
+  return mode === "adaptive" ? mode : drawn;
 }

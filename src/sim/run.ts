@@ -8,6 +8,7 @@ import { protocolNames } from "../config/protocols.js";
 import type { ClusterProtocol } from "../config-types.js";
 import { loadBinding } from "../data/load.js";
 import { SquallError } from "../errors.js";
+import { suggestName } from "../options.js";
 import { profileNamed } from "./profiles.js";
 import { type SimulationResult, simulate } from "./simulation.js";
 import { formatTrace } from "./trace.js";
@@ -26,7 +27,7 @@ export interface RunOptions {
   clients?: number;
   /** Operations of each seed. Default 2,000. */
   ops?: number;
-  /** Fault profile: none, light, default, harsh, mutation, crash, members, membersDisk, disk, powerLoss or reads. */
+  /** Name of a fault profile (profiles.ts), with or without a script behind a colon. */
   faults?: string;
   /** One JSON object a seed, and one for the summary, instead of text. */
   json?: boolean;
@@ -84,7 +85,7 @@ export async function runSimulations(options: RunOptions = {}): Promise<RunSumma
   if (checked.guardsOff !== 0 && !binding.mutations) {
     throw new SquallError(
       "INVALID_OPTION",
-      `${binding.path} is not a test build: its guards can't be switched off. Build one with \`npm run build:mutations\`.`,
+      `The addon ${binding.path} is not a test build: its guards can't be switched off. Build one with \`npm run build:mutations\`.`,
     );
   }
   const print = options.print ?? ((line: string) => process.stdout.write(`${line}\n`));
@@ -160,19 +161,22 @@ interface CheckedOptions {
 function checkOptions(options: RunOptions): CheckedOptions {
   const whole = (name: string, value: number, low: number, high: number) => {
     if (!Number.isInteger(value) || value < low || value > high) {
-      throw new SquallError("INVALID_OPTION", `${name} must be a whole number from ${low} to ${high}; it is ${value}`);
+      throw new SquallError("INVALID_OPTION", `The option ${name} must be a whole number from ${low} to ${high}; it is ${value}.`);
     }
     return value;
   };
   const seeds = whole("seeds", options.seeds ?? 1, 1, 1e9);
   const protocol = protocolNames.find((name) => name === (options.protocol ?? "speculative"));
   if (protocol === undefined)
-    throw new SquallError("INVALID_OPTION", `there is no protocol "${options.protocol}"; there are ${protocolNames.join(", ")}`);
+    throw new SquallError(
+      "INVALID_OPTION",
+      `There is no protocol "${options.protocol}". ${suggestName(String(options.protocol), protocolNames)}`,
+    );
   const sizes = protocol === "unreplicated" ? [1] : [3, 5, 7];
   const replicas = typeof options.replicas === "object" ? options.replicas : [options.replicas ?? sizes[0]!];
   if (replicas.length === 0 || replicas.some((count) => !sizes.includes(count))) {
     const allowed = sizes.length === 1 ? `1 with the protocol "${protocol}"` : "3, 5 or 7";
-    throw new SquallError("INVALID_OPTION", `replicas must be ${allowed}; it is ${replicas.join(", ")}`);
+    throw new SquallError("INVALID_OPTION", `The option replicas must be ${allowed}; it is ${replicas.join(", ")}.`);
   }
   const faults = options.faults ?? "default";
   profileNamed(faults);

@@ -22,6 +22,7 @@ export type EpisodeKind =
   | "crash"
   | "powerLoss"
   | "diskFault"
+  | "machineFault"
   | "membersChange";
 
 export interface Schedule {
@@ -53,6 +54,10 @@ export interface Crashes {
   losePower(replicas: readonly number[]): void;
   /** Something goes wrong with this replica's disk. */
   failDisk(replica: number, fault: DiskFault): void;
+  /** This replica's machine throws at its next operation. */
+  failMachine(replica: number): void;
+  /** The operator starts it again, if it is still halted for that. */
+  replaceMachine(replica: number): void;
 }
 
 export const diskFaults = ["full", "failedSync", "failedWrite", "rot"] as const;
@@ -76,6 +81,7 @@ class ScheduleDrawer {
     crash: 0,
     powerLoss: 0,
     diskFault: 0,
+    machineFault: 0,
     membersChange: 0,
     clockSkew: 0,
   };
@@ -91,7 +97,7 @@ class ScheduleDrawer {
   draw(): Schedule {
     const { prng, profile, faults, startUs, chaosUs } = this.options;
     this.clocks();
-    const kinds: Exclude<EpisodeKind, "membersChange">[] = [];
+    const kinds: Exclude<EpisodeKind, "membersChange" | "machineFault">[] = [];
     if (faults.partitions) kinds.push("partition", "rollingPartition", "isolation");
     if (faults.asymmetricPartitions) kinds.push("asymmetricPartition", "asymmetricPartition");
     if (faults.pauses) kinds.push("pause");
@@ -108,6 +114,7 @@ class ScheduleDrawer {
       this[kind](fromUs, untilUs);
     }
     for (let change = 0; change < faults.changes; change++) this.membersChange(startUs + prng.below(chaosUs));
+    for (let fault = 0; fault < faults.machineFaults; fault++) this.machineFault(prng.split(`machine ${fault}`));
     // Stable: what was drawn first comes first at equal times.
     this.events.sort((a, b) => a.atUs - b.atUs);
     return { events: this.events, counts: this.counts };
@@ -204,6 +211,17 @@ class ScheduleDrawer {
     const fault = prng.pick(diskFaults);
     this.at(fromUs, `disk of replica ${replica}: ${fault}`, () => crashes.failDisk(replica, fault));
     this.at(untilUs, `disk of replica ${replica} is well, restart`, () => crashes.restart(replica));
+  }
+
+  /** Half of the time it is left as it is until the faults end. */
+  machineFault(prng: Prng): void {
+    const { ports, crashes, startUs, chaosUs } = this.options;
+    const replica = prng.below(ports.replicas.length);
+    const atUs = startUs + prng.below(chaosUs);
+    this.counts.machineFault++;
+    this.at(atUs, `the machine of replica ${replica} throws next`, () => crashes.failMachine(replica));
+    if (prng.chance(0.5)) return;
+    this.at(prng.between(atUs, this.endUs), `restart replica ${replica} if it is halted`, () => crashes.replaceMachine(replica));
   }
 
   membersChange(atUs: number): void {

@@ -1,80 +1,19 @@
 /**
- * Scripted partitions for three replicas: each sets the stage for one trap of the protocol, by watching the replicas and
+ * Scripted partitions: each sets the stage for one trap of the protocol, by watching the replicas and
  * cutting links at the very step where it hurts. Chance alone hardly ever lines these steps up. With the rules in force
  * nothing comes of them.
  *
  * A script is a generator: it yields conditions and goes on when they hold; each is looked at after every step of the run
  * and in the middle of an install or a commit, before the frames that follow from it are sent.
  */
-import { type NativeLoopHub, ReplicaStatus } from "../data/binding.js";
-import { cleanPath, type Ports } from "./paths.js";
+import { Mode, type NativeLoopHub } from "../data/binding.js";
+import { crashScripts } from "./crash-scripts.js";
+import type { Ports } from "./paths.js";
 import type { Prng } from "./prng.js";
-
-/** What a script sees of a replica. */
-export interface StageReplica {
-  view: number;
-  status: number;
-  logEnd: number;
-  committed: number;
-}
-
-export type Condition = () => boolean;
-type Script = Generator<Condition, void, void>;
+import { type Condition, type Script, Stage, type StageActions, type StageReplica } from "./stage.js";
 
 /** Virtual time after which a script that does not get on gives up. */
 const PATIENCE_US = 150_000;
-const SLOW_US = 80_000;
-
-class Stage {
-  constructor(
-    private readonly hub: NativeLoopHub,
-    private readonly ports: Ports,
-    readonly replica: (index: number) => StageReplica,
-  ) {}
-
-  get clients(): number {
-    return this.ports.clients.length;
-  }
-  cut(from: number, to: number, cut = true): void {
-    this.hub.setBlocked(this.ports.replicas[from]!, this.ports.replicas[to]!, cut);
-  }
-  cutBoth(a: number, b: number, cut = true): void {
-    this.cut(a, b, cut);
-    this.cut(b, a, cut);
-  }
-  /** Requests of the clients with these indexes (all by default) to a replica; its replies still arrive. */
-  cutClients(to: number, cut = true, which: (client: number) => boolean = () => true): void {
-    for (const [index, port] of this.ports.clients.entries()) if (which(index)) this.hub.setBlocked(port, this.ports.replicas[to]!, cut);
-  }
-  slow(from: number, to: number): void {
-    this.hub.setPath(this.ports.replicas[from]!, this.ports.replicas[to]!, { ...cleanPath, baseDelayUs: SLOW_US });
-  }
-  /** NORMAL in `view` or a later one. */
-  entered(index: number, view: number): boolean {
-    const { view: own, status } = this.replica(index);
-    return own >= view && status === ReplicaStatus.Normal;
-  }
-  uncommitted(index: number): boolean {
-    const { logEnd, committed } = this.replica(index);
-    return logEnd > committed;
-  }
-  calm(): boolean {
-    const first = this.replica(0);
-    return [0, 1, 2].every((index) => {
-      const { view, status, logEnd } = this.replica(index);
-      return status === ReplicaStatus.Normal && view === first.view && logEnd === first.logEnd;
-    });
-  }
-  open(): void {
-    const all = [...this.ports.replicas, ...this.ports.clients];
-    for (const from of all) {
-      for (const to of all) {
-        this.hub.setPath(from, to, cleanPath);
-        this.hub.setBlocked(from, to, false);
-      }
-    }
-  }
-}
 
 /**
  * The leader of view v+1 commits the log that view starts with and is cut off before its COMMIT leaves; the other member, who
@@ -156,9 +95,58 @@ function* delayedStartView(stage: Stage): Script {
   yield () => stage.entered(a, view + 1);
 }
 
-const scripts: Record<string, (stage: Stage) => Script> = { lostCommit, staleAnswer, delayedStartView };
+/** Of three replicas; seeds draw from these. */
+const partitions = { lostCommit, staleAnswer, delayedStartView };
+
+export const drawnScripts: readonly string[] = Object.keys(partitions);
+
+const scripts: Record<string, (stage: Stage) => Script> = { ...partitions, shortLog, ...crashScripts };
 
 export const scriptNames: readonly string[] = Object.keys(scripts);
+
+/** What a script needs of the run besides its links. */
+export interface ScriptDemands {
+  replicas: number;
+  mode: "speculative" | "adaptive";
+  /** How long it takes to its end. */
+  leastUs: number;
+}
+
+const usual: ScriptDemands = { replicas: 3, mode: "speculative", leastUs: 0 };
+
+const demands: Record<string, Partial<ScriptDemands>> = {
+  shortLog: { replicas: 5, mode: "adaptive", leastUs: 400_000 },
+  lateQuorum: { leastUs: 600_000 },
+};
+
+export function demandsOf(script: string): ScriptDemands {
+  return { ...usual, ...demands[script] };
+}
+
+/**
+ * f+1 replicas, of whom one was cut off and has a longer log than the others, make up a LEADER view. The others had something accepted in the
+ * SPECULATIVE view before it, of which that one has nothing.
+ */
+function* shortLog(stage: Stage): Script {
+  yield () => stage.calm() && stage.replica(0).mode === Mode.Speculative;
+  const { view, logEnd } = stage.replica(0);
+  const odd = 4;
+  stage.connect([0, 1, 2, 3]);
+  // One client for the four, all others for the one that is cut off.
+  const one = view % stage.clients;
+  stage.cutClients(odd, true, (client) => client === one);
+  for (const other of [0, 1, 2, 3]) stage.cutClients(other, true, (client) => client !== one);
+  yield () => [0, 1, 2, 3].every((index) => stage.replica(index).logEnd > logEnd);
+  for (const other of [0, 1, 2, 3]) stage.cutClients(other);
+  yield stage.after(500);
+  const { logEnd: shared } = stage.replica(0);
+  yield () => stage.replica(odd).logEnd > shared;
+  stage.cutClients(odd);
+  stage.connect([2, 3, odd]);
+  const next = view + 1 + ((2 - ((view + 1) % 5) + 5) % 5);
+  stage.leave(2, next);
+  yield () => [2, 3, odd].every((index) => stage.entered(index, next));
+}
 
 /** Plays one script again and again until it is stopped. */
 export class ScriptPlayer {
@@ -175,8 +163,9 @@ export class ScriptPlayer {
     ports: Ports,
     replica: (index: number) => StageReplica,
     private readonly prng: Prng,
+    actions: StageActions,
   ) {
-    this.stage = new Stage(hub, ports, replica);
+    this.stage = new Stage(hub, ports, replica, actions);
   }
 
   start(): void {
@@ -185,9 +174,16 @@ export class ScriptPlayer {
   stop(): void {
     this.stopped = true;
     this.script = undefined;
+    this.stage.due.length = 0;
   }
 
-  /** Goes on if it can. Called between steps of the run and from within upcalls. */
+  /** Between steps of the run. */
+  step(): void {
+    this.poll();
+    for (let act = this.stage.due.shift(); act !== undefined; act = this.stage.due.shift()) act();
+  }
+
+  /** Goes on if it can. Called from within upcalls too. */
   poll(): void {
     if (this.stopped) return;
     const nowUs = this.hub.nowUs();

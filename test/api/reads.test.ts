@@ -127,15 +127,23 @@ describe("a read that fails", () => {
     const read = (text: string) => rejection(client.read(bytes(text), { consistency }));
     expect(await read("throw")).toMatchObject({
       code: "MACHINE_THREW",
-      outcome: "executed",
+      outcome: "not-executed",
       message: expect.stringContaining("not today"),
     });
-    expect(await read("promise")).toMatchObject({ code: "MACHINE_RETURNED_PROMISE" });
+    expect(await read("promise")).toMatchObject({ code: "MACHINE_RETURNED_PROMISE", outcome: "not-executed" });
     expect(await read("invalid")).toMatchObject({ code: "MACHINE_RETURNED_INVALID" });
-    expect(await read("huge")).toMatchObject({ code: "RESULT_TOO_LARGE" });
+    expect(await read("huge")).toMatchObject({ code: "RESULT_TOO_LARGE", outcome: "not-executed" });
     expect(replicas.map((replica) => replica.progress().halted)).toEqual([false, false, false]);
     await client.invoke(bytes("on"));
     expect(String(await client.read(bytes("?")))).toBe("on");
+  });
+
+  it("has changed nothing where it was logged, either", async () => {
+    const { client, replicas } = await cells({ mode: "speculative" });
+    await replicas[2]?.close();
+    const error = await rejection(client.read(bytes("throw"), { deadlineMs: 20_000 }));
+    expect(error).toMatchObject({ code: "MACHINE_THREW", outcome: "not-executed" });
+    expect(client.metrics().readsLogged).toBe(1);
   });
 
   it("names a machine without query, also where it is logged", async () => {

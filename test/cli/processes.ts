@@ -79,5 +79,7 @@ export async function makeCluster(design: "unicast" | "multicast" | "serialized"
     },
     startReplica: (id: number, ...more: string[]) =>
       start(["replica", "--cluster", file, "--id", String(id), "--machine", counter, ...more]),
+    startWith: (id: number, machine: string, env: NodeJS.ProcessEnv) =>
+      start(["replica", "--cluster", file, "--id", String(id), "--machine", machine], { env }),
   };
 }

@@ -75,6 +75,7 @@ export class FakeDataPlane implements DataPlane {
   status: number = ReplicaStatus.Normal;
   mode: number = Mode.Speculative;
   logBase = 0;
+  halted = false;
   loopDelayUs = 0;
   committed = 0;
   get accepted(): number {

@@ -39,6 +39,7 @@ const checks: Check[] = [
   { guard: "MergeThreshold", replicas: 5, seeds: 100 },
   { guard: "MergeThresholdConstant", replicas: 5, seeds: 60 },
   { guard: "MergeHighestViews", replicas: 3, seeds: 30, faults: "mutation:lostCommit" },
+  { guard: "MergeMode", replicas: 5, seeds: 20, faults: "mutation:shortLog" },
   { guard: "MergeOnce", replicas: 5, seeds: 60 },
   { guard: "InstallOnce", replicas: 3, seeds: 60 },
   { guard: "CompleteReconcile", replicas: 3, seeds: 30 },
@@ -46,6 +47,7 @@ const checks: Check[] = [
   // The recovery that the paper suggests: who lost its memory copies a log and takes part.
   { guard: "RecoverySilence", replicas: 3, seeds: 60, faults: "crash" },
   { guard: "RecoverySilence", replicas: 5, seeds: 60, faults: "crash" },
+  { guard: "RecoveryMask", replicas: 3, seeds: 10, faults: "mutation:lateQuorum" },
   { guard: "ReadAtEnd", replicas: 3, seeds: 10, faults: "reads" },
   { guard: "ReadQuorum", replicas: 3, seeds: 150, faults: "reads" },
   { guard: "ReplyDurable", replicas: 3, seeds: 30, faults: "powerLoss" },

@@ -45,7 +45,7 @@ function scheduleOf(seed: number, name: string) {
       paths,
       startUs: START_US,
       chaosUs: CHAOS_US,
-      crashes: { kill() {}, restart() {}, losePower() {}, failDisk() {} },
+      crashes: { kill() {}, restart() {}, losePower() {}, failDisk() {}, failMachine() {}, replaceMachine() {} },
       changeMembers() {},
     }),
   };
@@ -99,7 +99,8 @@ it("leaves a clean network when it heals", () => {
 });
 
 it("refuses an unknown profile by naming those there are", () => {
-  expect(() => profileNamed("hard")).toThrow(/none, light, default, harsh, mutation/);
+  expect(() => profileNamed("thunderstorm")).toThrow(/none, light, default, harsh, mutation/);
+  expect(() => profileNamed("hash")).toThrow(/Did you mean "harsh"/);
   expect(() => profileNamed("default:dance")).toThrow(/lostCommit/);
   expect(() => profileNamed("default:lostCommit:twice")).toThrow(/no fault profile/);
   expect(() => profileNamed("constructor")).toThrow(/no fault profile/);

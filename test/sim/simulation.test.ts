@@ -39,6 +39,17 @@ it.each([
   }
 });
 
+it("a machine that fails alone ends no operation", () => {
+  // With seven replicas its reply, which says that the operation failed, may be the one with the result, among six that are equal.
+  const result = simulate({ ...base, seed: 48, replicas: 7, operations: 150 });
+  expect(result.problems).toEqual([]);
+  expect(result.faultsInjected.machineFault).toBeGreaterThan(0);
+});
+
+it("a machine that fails while a view's log is installed leaves a data directory that can be read", () => {
+  for (const seed of [362, 374]) expect(simulate({ ...base, seed, replicas: 5, operations: 150, faults: "disk" }).problems).toEqual([]);
+});
+
 it.each([
   [3, 8],
   [5, 4],

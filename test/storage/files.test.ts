@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -104,8 +104,14 @@ describe("in files", () => {
   });
 
   it("a path that can't be a directory is said so", async () => {
-    const file = path.join(temporary(), "file");
+    const directory = temporary();
+    const file = path.join(directory, "file");
     writeFileSync(file, "");
     await expect(open(path.join(file, "below"))).rejects.toMatchObject({ code: "STORAGE_DENIED" });
+    symlinkSync(path.join(directory, "nowhere"), path.join(directory, "link"));
+    for (const below of ["link", "link/below", "link/below/it"])
+      await expect(open(path.join(directory, below))).rejects.toMatchObject({ code: "STORAGE_DENIED" });
+    // Where nobody can make a directory, though the one above it is there.
+    if (process.platform === "linux") await expect(open("/proc/squall/below")).rejects.toMatchObject({ code: "STORAGE_DENIED" });
   });
 });

@@ -143,7 +143,7 @@ TEST(channel_wrong_keys) {
   CHECK_EQ(open(*r, sealOne(liar, Request, Target::all(), body)).dropped, DropReason::BadTag);
   // Before a life is set only frames outside a life pass.
   auto blank = replica(2, {.life = {}});
-  CHECK_EQ(open(*blank, sealOne(*c, Request, Target::all(), body)).dropped, DropReason::BadTag);
+  CHECK_EQ(open(*blank, sealOne(*c, Request, Target::all(), body)).dropped, DropReason::Status);
   CHECK_EQ(open(*blank, sealOne(*c, Hello, Target::all(), body)).dropped, DropReason::None);
 }
 

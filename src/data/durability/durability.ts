@@ -94,6 +94,7 @@ export class Durability {
   private checkpoint: Snapshot | undefined;
   private writingSnapshot = false;
   private begun = false;
+  private changing = false;
   private failed = false;
   private closed = false;
 
@@ -123,8 +124,17 @@ export class Durability {
     if (state) this.written = { key: keyOf(state), committed: state.committed, atUs: 0 };
   }
 
+  /**
+   * The engine's log is being replaced, within which the machine may fail and the host be woken: nothing is written before it is known
+   * from where on, or new entries would go behind old ones.
+   */
+  replacing(): void {
+    this.changing = true;
+  }
+
   /** Another view, or another log above `keepTo`, takes the place of what is on disk. */
   replaced(keepTo: number): void {
+    this.changing = false;
     this.generation++;
     if (this.inFlight) this.inFlight.end = Math.min(this.inFlight.end, keepTo);
     if (keepTo + 1 >= this.next) return;
@@ -175,7 +185,7 @@ export class Durability {
 
   /** Starts a group commit, if there is anything to write and none is under way. */
   pump(): void {
-    if (!this.begun || this.inFlight || this.failed || this.closed) return;
+    if (!this.begun || this.changing || this.inFlight || this.failed || this.closed) return;
     if (this.installing && !this.installed(this.installing)) return;
     this.collect();
     if (!this.pending) {

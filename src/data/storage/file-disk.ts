@@ -17,8 +17,8 @@ export class FileDisk implements Disk {
   ) {}
 
   lock(done: Done): void {
-    fs.mkdir(this.directory, { recursive: true, mode: 0o700 }, (error) => {
-      if (error !== null) done(error);
+    makeDirectory(this.directory, (error) => {
+      if (error !== undefined) done(error);
       else
         fs.open(this.path(LockName), "a", 0o600, (failure, fd) => {
           if (failure !== null) done(failure);
@@ -82,6 +82,24 @@ export class FileDisk implements Disk {
   private path(name: string): string {
     return path.join(this.directory, name);
   }
+}
+
+/**
+ * With those above it. Not by Node's `recursive`, which tries for ever where a directory can't be made though the one above it is there, as
+ * in /proc.
+ */
+function makeDirectory(directory: string, done: Done): void {
+  const parent = path.dirname(directory);
+  fs.mkdir(directory, { mode: 0o700 }, (error) => {
+    if (error === null) done(undefined);
+    else if (error.code === "EEXIST") fs.stat(directory, (failure, stats) => done(failure ?? (stats.isDirectory() ? undefined : error)));
+    else if (error.code !== "ENOENT" || parent === directory) done(error);
+    else
+      makeDirectory(parent, (failure) => {
+        if (failure !== undefined) done(failure);
+        else fs.mkdir(directory, { mode: 0o700 }, (again) => done(again === null || again.code === "EEXIST" ? undefined : again));
+      });
+  });
 }
 
 class OpenFile implements DiskFile {

@@ -8,13 +8,15 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   EPERM: "STORAGE_DENIED",
   EROFS: "STORAGE_DENIED",
   ENOTDIR: "STORAGE_DENIED",
+  // A link that leads nowhere, a place that takes no directories, a directory that was removed under the replica.
+  ENOENT: "STORAGE_DENIED",
   EEXIST: "STORAGE_DENIED",
   EBUSY: "STORAGE_LOCKED",
 };
 
 const advice: Readonly<Record<string, string>> = {
   STORAGE_FULL: "no room is left on the device of the data directory: free some and start the replica again",
-  STORAGE_DENIED: "no permission for the data directory, or it is none: give the replica's user a directory",
+  STORAGE_DENIED: "no permission for the data directory, or it is none, or can't be made there: give the replica's user a directory",
   STORAGE_LOCKED: "another process uses the data directory: end it, or give this replica another one",
   STORAGE_FAILED: "the disk of the data directory failed; what is on it is not known: check it, then open it with repair",
 };

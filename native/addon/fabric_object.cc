@@ -67,7 +67,6 @@ class UdpFabricObject : public Napi::ObjectWrap<UdpFabricObject> {
     o.Set("found", static_cast<double>(c.found));
     o.Set("missed", static_cast<double>(c.missed));
     o.Set("robbed", static_cast<double>(c.robbed));
-    o.Set("lingers", static_cast<double>(c.lingers));
     return o;
   }
 

@@ -11,9 +11,6 @@ using wire::ReplyRecord;
 using wire::ResultStatus;
 
 namespace {
-/// More of them keep the loop busy anyway, and a turn of it serves several.
-constexpr uint32_t kFewOutstanding = 4;
-
 bool sameEntry(const uint8_t* a, uint64_t seqnoA, const uint8_t* b, uint64_t seqnoB) {
   return seqnoA == seqnoB && std::memcmp(a, b, kReplyHashBytes) == 0;
 }
@@ -134,8 +131,6 @@ void Client::judge(Request& r) {
       if (best + (n_ - valid) < quorum_ && r.attempt == 0 && !r.complain && r.number) {
         region_.status[kMismatches] += 1;
         again(r, true, 1000);
-      } else if (r.attempt == 0 && active_ <= kFewOutstanding) {
-        fabric_->expectMore();
       }
       return;
     }

@@ -76,9 +76,6 @@ class Fabric {
   /// The same, or at the end of the batch of datagrams that is being received where several receivers have a part in it: their frames leave
   /// together.
   virtual void flushSoon() { flush(); }
-  /// More datagrams are due any moment, such as the rest of a quorum's answers: it pays to wait for them before the loop turns. For this
-  /// batch only.
-  virtual void expectMore() {}
 
   virtual uint64_t nowUs(const Receiver* receiver) const = 0;      // monotonic
   virtual uint64_t wallClockUs(const Receiver* receiver) const = 0; // since 1970

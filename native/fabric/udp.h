@@ -2,7 +2,6 @@
 // Everything runs on the loop's thread. No call throws, blocks or aborts.
 #pragma once
 
-#include <poll.h>
 #include <uv.h>
 
 #include <memory>
@@ -40,7 +39,6 @@ struct WaitCounters {
   uint64_t found = 0;               // ended by a datagram
   uint64_t missed = 0;              // for nothing
   uint64_t robbed = 0;              // the core was taken away meanwhile
-  uint64_t lingers = 0;             // sleeps for the rest of what is expected
 };
 
 class UdpFabric final : public Fabric {
@@ -72,7 +70,6 @@ class UdpFabric final : public Fabric {
   /// Frames to one list of addresses keep their order; frames to different lists may pass each other.
   void flush() override;
   void flushSoon() override { if (!receiving_ || touched_.size() <= 1) flush(); }
-  void expectMore() override { if (receiving_) expecting_ = true; }
 
   uint64_t nowUs(const Receiver*) const override { return uv_hrtime() / 1000; }
   uint64_t wallClockUs(const Receiver*) const override;
@@ -150,8 +147,6 @@ class UdpFabric final : public Fabric {
   static void onReorderClosed(void* context);
   int applyWait();
   void look();
-  void linger();
-  size_t receiveOf(const pollfd* watched, const EndpointId* ids, size_t count);
   void retireWaiter();
   static void onPrepare(uv_prepare_t* handle);
   void endBatch();
@@ -165,7 +160,6 @@ class UdpFabric final : public Fabric {
   bool packing_ = true;
   bool closing_ = false;
   bool receiving_ = false;
-  bool expecting_ = false;                              // see expectMore()
   uint32_t maxDatagramBytes_ = 1'400;
   std::shared_ptr<Lifetime> lifetime_;
 

@@ -7,16 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 namespace squall::fabric {
 namespace {
 
 constexpr uint64_t kTurnUs = 400;          // after so long the loop turns, whatever comes: setImmediate, new handles of others
-constexpr int kMostLingers = 8;            // in a row without a turn of the loop
-constexpr size_t kMostWatched = 4;         // endpoints; a loop with more of them does not linger
-/// From here on uv_backend_timeout is 0 while libuv has yet to watch a new handle.
-constexpr unsigned kSafeLibuv = 1u << 16 | 45u << 8;
 
 /// Whether any handle of the loop has an event, our sockets among them. Takes none, whatever way libuv watches it.
 bool ready(const uv_loop_t* loop) {
@@ -46,6 +41,7 @@ int UdpFabric::applyWait() {
   WaitMode mode = WaitMode::Block;
   for (const auto& [receiver, member] : members_) mode = std::max(mode, member->wait);
   if (waiter_ == nullptr) {
+    if (mode == WaitMode::Block) return 0;
     auto fresh = std::make_unique<Waiter>();
     if (const int error = uv_prepare_init(loop_, &fresh->prepare)) return -error;
     fresh->prepare.data = fresh.get();
@@ -55,7 +51,8 @@ int UdpFabric::applyWait() {
     uv_unref(reinterpret_cast<uv_handle_t*>(&waiter_->prepare));
   }
   waiter_->mode = mode;
-  uv_prepare_start(&waiter_->prepare, &UdpFabric::onPrepare);
+  if (mode == WaitMode::Block) uv_prepare_stop(&waiter_->prepare);
+  else uv_prepare_start(&waiter_->prepare, &UdpFabric::onPrepare);
   return 0;
 }
 
@@ -67,54 +64,8 @@ void UdpFabric::onPrepare(uv_prepare_t* handle) {
   if (fabric == nullptr || fabric->waiter_ != &waiter) return;
   if (waiter.seenTraffic == fabric->traffic_) return;      // nobody was asked: nothing is awaited
   waiter.seenTraffic = fabric->traffic_;
-  if (waiter.mode != WaitMode::Block) fabric->look();
-  else if (std::exchange(fabric->expecting_, false)) fabric->linger();
+  fabric->look();
 }
-
-#ifdef __linux__
-/// Sleeps, for a short time, until the rest comes of what a receiver has a part of: two of three answers then cost no turn of the loop.
-void UdpFabric::linger() {
-  Waiter* const waiter = waiter_;
-  if (uv_version() < kSafeLibuv) return;
-  pollfd watched[1 + kMostWatched];
-  EndpointId ids[kMostWatched];
-  size_t count = 0;
-  watched[0] = {uv_backend_fd(loop_), POLLIN, 0};
-  for (const Slot& slot : slots_) {
-    if (slot.endpoint == nullptr) continue;
-    if (count == kMostWatched) return;
-    ids[count] = slot.endpoint->id;
-    watched[++count] = {slot.endpoint->fd, POLLIN, 0};
-  }
-  for (int i = 0; i < kMostLingers; ++i) {
-    // 0: setImmediate, a timer that is due, handles that close, the end of the loop.
-    const uint64_t start = nowUs(nullptr);
-    const uint32_t budget = uv_backend_timeout(loop_) == 0 ? 0 : waiter->lingering.budgetUs(start);
-    if (budget == 0) return;
-    const timespec most{0, static_cast<long>(budget) * 1'000};
-    ++waiter->counters.lingers;
-    const int ready = ppoll(watched, count + 1, &most, nullptr);
-    const uint64_t end = nowUs(nullptr);
-    if (ready == 0) return end - start > budget + WaitPolicy::kRobbedUs ? waiter->lingering.robbed(end) : waiter->lingering.missed(end);
-    if (ready < 0 || receiveOf(watched + 1, ids, count) == 0 || waiter_ != waiter) return;     // somebody else's event; or closed by an upcall
-    waiter->lingering.found(static_cast<uint32_t>(end - start));
-    waiter->seenTraffic = traffic_;
-    if (!std::exchange(expecting_, false)) return;
-  }
-}
-
-/// From the endpoints that have something.
-size_t UdpFabric::receiveOf(const pollfd* watched, const EndpointId* ids, size_t count) {
-  size_t received = 0;
-  for (size_t i = 0; i < count; ++i) {
-    UdpEndpoint* endpoint = watched[i].revents != 0 ? find(ids[i]) : nullptr;
-    if (endpoint != nullptr) received += receive(*endpoint, 1);
-  }
-  return received;
-}
-#else
-void UdpFabric::linger() {}
-#endif
 
 void UdpFabric::look() {
   Waiter* const waiter = waiter_;

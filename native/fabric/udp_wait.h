@@ -10,7 +10,6 @@ struct UdpFabric::Waiter {
   std::shared_ptr<Lifetime> lifetime;
   WaitMode mode = WaitMode::Block;
   WaitPolicy policy;
-  WaitPolicy lingering;                    // for the rest of what a receiver expects
   WaitCounters counters;
   uint64_t seenTraffic = 0;
 };

@@ -7,11 +7,8 @@ export interface NativeUdpFabric {
    * `behind` (1 by default) others have passed it, 1 ms at most. Needs a seed of its own at each receiver. 0 or an errno.
    */
   setReordering(options: { ppm: number; seed: number; behind?: number }): number;
-  /**
-   * How often the loop looked for datagrams before it slept, and how that ended: with a datagram, for nothing, or with the core taken away;
-   * and how often it slept for the rest of a quorum's answers.
-   */
-  waitCounters(): { looks: number; found: number; missed: number; robbed: number; lingers: number };
+  /** How often the loop looked for datagrams before it slept, and how that ended: with a datagram, for nothing, or with the core taken away. */
+  waitCounters(): { looks: number; found: number; missed: number; robbed: number };
 }
 export interface LoopPath {
   baseDelayUs: number;

@@ -1,11 +1,11 @@
 import { createSocket } from "node:dgram";
-import { bootstrap, connect, createReplica } from "squall";
+import { connect, createReplica } from "squall";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { leaseFabric } from "../../dist/data/fabrics.js";
 import { loadBinding } from "../../dist/data/load.js";
 import type { WaitStrategy } from "../../dist/wait.js";
 import { echoMachine } from "./machines/echo.js";
-import { echoModule, startGroup, testCluster } from "./support.js";
+import { startGroup, testCluster } from "./support.js";
 
 const operation = Buffer.from("operation");
 
@@ -35,44 +35,6 @@ describe("wait", () => {
     const { client, counters } = await start("block");
     for (let i = 0; i < 50; i++) await client.invoke(operation);
     expect(counters().looks).toBe(0);
-  });
-
-  it("block sleeps for the rest of a quorum's answers, and leaves timers, immediates and other sockets their turn", async () => {
-    const cluster = await testCluster();
-    const replicas = await Promise.all(cluster.replicas.map((_, id) => createReplica({ cluster, id, machine: echoModule })));
-    onTestFinished(async () => void (await Promise.all(replicas.map((replica) => replica.close()))));
-    await bootstrap({ cluster });
-    const client = await connect({ cluster });
-    onTestFinished(() => client.close());
-    const lease = leaseFabric(loadBinding());
-    onTestFinished(() => lease.release());
-    const lingers = () => lease.fabric.waitCounters().lingers;
-    while (lingers() === 0) expect(await client.invoke(operation)).toEqual(operation);
-    // Ended only by what it waits for, while operations never cease.
-    const until = async (begin: (done: () => void) => void) => {
-      let over = false;
-      begin(() => {
-        over = true;
-      });
-      while (!over) await client.invoke(operation);
-    };
-    await until((done) => setImmediate(() => setTimeout(() => setImmediate(done), 1)));
-    const socket = createSocket("udp4");
-    onTestFinished(() => void socket.close());
-    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-    await until((done) => {
-      socket.once("message", done);
-      socket.send("x", socket.address().port, "127.0.0.1");
-    });
-    // Not with many outstanding: a turn of the loop serves several then.
-    await Promise.all(Array.from({ length: 8 }, () => client.invoke(operation)));
-    const before = lingers();
-    let round = 0;
-    const lane = async () => {
-      while (round++ < 2000) await client.invoke(operation);
-    };
-    await Promise.all(Array.from({ length: 16 }, lane));
-    expect(lingers() - before).toBeLessThan(20);
   });
 
   describe.each(["yield", "spin"] as const)("%s", (wait) => {

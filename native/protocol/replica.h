@@ -218,8 +218,11 @@ class Replica final : public fabric::Receiver {
   void replyToSlot(uint32_t session, const log::Slot& slot, bool wantFull, uint8_t attempt);
   void replyToRegistration(uint32_t session);
   bool mayReply(uint64_t seqno) const;
+  /// Whether a crash leaves it that this replica was in this view. Its leader gives no entry a place before: the first view of an epoch has
+  /// no START-VIEW, so a leader that forgot would begin it a second time, with other entries in those places.
+  bool viewLasts() const { return !waits_ || viewDurable_; }
   /// Whether a crash leaves the log up to `seqno`, and that it is the log of this view.
-  bool lasts(uint64_t seqno) const { return !waits_ || (viewDurable_ && seqno <= durable_); }
+  bool lasts(uint64_t seqno) const { return viewLasts() && (!waits_ || seqno <= durable_); }
   /// The log's end that this replica acknowledges.
   uint64_t lastingEnd() const { return !waits_ ? log_.end() : viewDurable_ ? durable_ : 0; }
   void beginUndurable(uint64_t keepTo);

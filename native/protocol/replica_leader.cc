@@ -124,7 +124,7 @@ void Replica::compareArrival(const Record& record) {
 void Replica::sendPrepareOk() {
   if (!leader_.okDue) return;
   const uint64_t end = guard(kGuardPrepareOkDurable) ? lastingEnd() : log_.end();
-  if (end < log_.base() || (waits_ && !viewDurable_ && guard(kGuardPrepareOkDurable))) return;   // due until it is on disk
+  if (end < log_.base() || (!viewLasts() && guard(kGuardPrepareOkDurable))) return;   // due until it is on disk
   uint8_t body[wire::kPrepareOkBytes];
   wire::writePrepareOk(body, {view_, end, log_.hashAt(end), leader_.compared, leader_.inverted, leader_.absent,
                               static_cast<uint8_t>(leader_.okGap ? wire::kGap : 0)});
@@ -194,6 +194,7 @@ void Replica::replicate() {
   if (mode_ == Mode::Fast) return replicateFast();
   if (!leads_) return sendPrepareOk();
   commitAcknowledged();
+  if (!viewLasts()) return;     // setDurable() goes on
   sendPrepares();
   resend();
 }
@@ -269,7 +270,7 @@ void Replica::resend() {
 uint32_t Replica::prepareAgain(int32_t to) {
   if (closed_ || !leads_ || config_.n == 1) return 0;
   if (inFastView()) { prepareFastAgain(to); return 0; }
-  if (!inLeaderView()) return 0;
+  if (!inLeaderView() || !viewLasts()) return 0;
   // An empty PREPARE tells the commit, and its place shows a backup whether it lacks something: then it says so, and is sent just that.
   const uint32_t replicas = maskOf(to);
   sendPrepare(replicas, leader_.prepared + 1, leader_.prepared, 0);

@@ -75,6 +75,13 @@ it("members come and go with their disks, and lose power on the way", { timeout:
   expect(epochs).toBeGreaterThanOrEqual(6);
 });
 
+it("a leader that loses power before its epoch is on its disk leads the first view as if it had not before", () => {
+  const result = simulate({ ...base, seed: 9000054, operations: 150, faults: "membersDisk" });
+  expect(result.problems).toEqual([]);
+  expect(result).toMatchObject({ linearizable: true, converged: true });
+  expect(result.faultsInjected.epochs).toBeGreaterThan(0);
+});
+
 it("completes everything where there are no faults", () => {
   const result = simulate({ ...base, seed: 5, faults: "none" });
   expect(result.problems).toEqual([]);

@@ -13,7 +13,8 @@ std::vector<uint8_t> reconfiguration(uint32_t epoch) {
 
 struct Epochs : Cluster {
   explicit Epochs(uint64_t checkpointEvery = 0)
-      : Cluster(3, [&](protocol::ReplicaConfig& c) { c.checkpointEvery = checkpointEvery; }) {}
+      : Epochs([=](protocol::ReplicaConfig& c) { c.checkpointEvery = checkpointEvery; }) {}
+  explicit Epochs(const std::function<void(protocol::ReplicaConfig&)>& configure) : Cluster(3, configure) {}
 
   /// All replicas install a view whose log ends with the reconfiguration.
   void close() {
@@ -31,11 +32,11 @@ struct Epochs : Cluster {
     for (size_t i : members) out.replicas.push_back(fabric::loopAddress(static_cast<uint16_t>(i)));
     return out;
   }
-  void enter(size_t i, const wire::Members& members, uint32_t index, uint64_t view) {
+  void enter(size_t i, const wire::Members& members, uint32_t index, uint64_t view, Mode mode = Mode::Speculative) {
     CHECK(replicas[i]->commitTo(replicas[i]->log().end()));
     CHECK(replicas[i]->reconfigure(members, index));
     CHECK(replicas[i]->status() == Status::Recovery);
-    CHECK(replicas[i]->beginEpoch(view, Mode::Speculative));
+    CHECK(replicas[i]->beginEpoch(view, mode));
     replicas[i]->flush();
   }
 };
@@ -106,6 +107,31 @@ TEST(replicas_of_two_epochs_do_not_hear_each_other) {
   c.replicas[0]->flush();
   c.run(5'000);
   CHECK_EQ(c.machines[2]->controls.size(), 2u);
+}
+
+TEST(the_leader_of_an_epoch_that_is_not_on_its_disk_gives_no_entry_a_place) {
+  Epochs c([](protocol::ReplicaConfig& config) {
+    config.firstMode = Mode::Leader;
+    if (config.replica == 1) config.durability = protocol::Durability::Sync;
+  });
+  c.close();
+  const wire::Members next = c.configuration({0, 1, 2});
+  for (uint32_t i = 0; i < 3; i++) c.enter(i, next, i, 100, Mode::Leader);
+  protocol::Replica& leader = *c.replicas[1];
+  const uint64_t end = leader.log().end();
+  c.send({1});
+  c.run(5'000);
+  CHECK_EQ(leader.log().end(), end + 1);
+  // Without memory of this view it would lead it once more, and begin anew behind `end`.
+  leader.prepareAgain(-1);
+  leader.flush();
+  c.run(5'000);
+  CHECK_EQ(c.machines[1]->status[protocol::kPrepares], 0.0);
+  for (size_t i : {0, 2}) CHECK_EQ(c.replicas[i]->log().end(), end);
+  leader.setDurable(end);                      // the view, not the entry: two other disks do for that
+  c.run(5'000);
+  for (size_t i : {0, 2}) CHECK_EQ(c.replicas[i]->log().end(), end + 1);
+  CHECK_EQ(c.caller.done.size(), 1u);
 }
 
 TEST(an_epoch_begins_with_a_checkpoint_and_only_when_all_is_executed) {

@@ -194,7 +194,7 @@ describe("well-formed bytes with impossible contents", () => {
   });
 
   it("refuses a HEARTBEAT that contradicts itself", () => {
-    for (const wrong of [{ committed: 13 }, { base: 11 }, { checkpoint: 11 }, { flags: 4 }]) {
+    for (const wrong of [{ committed: 13 }, { base: 11 }, { checkpoint: 11 }, { flags: 8 }]) {
       expect(decodeHeartbeat(encodeHeartbeat({ ...heartbeat, ...wrong }))).toBeUndefined();
     }
   });

@@ -354,7 +354,8 @@ export class ReplicaHost {
     return {
       replica,
       n,
-      timing: this.#cluster.timing,
+      // A small log must be committed, and truncated, before it is full.
+      timing: { ...this.#cluster.timing, syncEvery: Math.min(this.#cluster.timing.syncEvery, this.#cluster.limits.logEntries >> 3) },
       mode: protocolRules(this.#cluster).modes,
       bootId: this.#bootId,
       epoch,

@@ -50,9 +50,9 @@ async function measure(count, window, issue) {
   return least;
 }
 
-for (let i = 0; i < 4; i++) await run(operations, 64, callback);
+for (let i = 0; i < 4; i++) await run(operations / 10, 64, callback);
 const steady = await measure(operations, 64, callback);
-const promised = await measure(operations / 10, 64, promise);
+const promised = await measure(operations / 100, 64, promise);
 client.scramble(true);
-const scrambled = await measure(operations / 10, 1, callback);
+const scrambled = await measure(operations / 100, 1, callback);
 process.send({ steady, promised, scrambled }, () => process.exit(0));

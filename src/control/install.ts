@@ -77,6 +77,7 @@ interface Installation {
   /** Sent the START-VIEW too: the one to fetch from where `source` does not answer. */
   spare: number;
   triedBoth: boolean;
+  refuses: ((last: Uint8Array) => boolean) | undefined;
 }
 
 type Started = Installation & { fetch: LogFetch };
@@ -104,8 +105,8 @@ export class Installer {
     this.installation = undefined;
   }
 
-  /** The caller has frozen the log for this view. False: malformed. */
-  begin(nowUs: number, from: number, message: StartViewMessage): boolean {
+  /** The caller has frozen the log for this view. `refuses`: a log that ends with this record is not installed. False: malformed. */
+  begin(nowUs: number, from: number, message: StartViewMessage, refuses?: (last: Uint8Array) => boolean): boolean {
     const { data } = this.context;
     if (this.installation?.message.view === message.view) {
       this.installation.spare = from;
@@ -128,6 +129,7 @@ export class Installer {
       snapshot: undefined,
       spare: from,
       triedBoth: false,
+      refuses,
     };
     // Above the committed entries the logs may be known to be equal, too.
     const shared =
@@ -216,6 +218,9 @@ export class Installer {
       return;
     }
     this.installation = undefined;
+    const last = log.rows.at(-1);
+    const low = snapshot ? snapshot.seqno : data.logBase;
+    if (message.end > low && running.refuses?.(last ? recordOf(data, last) : data.record(message.end))) return;
     const { rows: _rows, logBase: _logBase, ...start } = message;
     if (snapshot) installSnapshot(this.context, this.host, nowUs, start, snapshot, log.rows);
     // A COMMIT may have come meanwhile; what it committed is part of both logs.

@@ -110,9 +110,9 @@ export class Epochs {
   /** Waiting for the state that this epoch began with. */
   #joining = false;
   readonly #following: Following;
-  /** When each member was last heard in this epoch; members known to have the state. */
+  /** When each member was last heard in this epoch; others known to have the state. */
   #heardUs: number[];
-  #holders = 0;
+  #othersHolding = 0;
   #tellUs = Never;
   #farewellUs = Never;
   #askUs = 0;
@@ -273,7 +273,7 @@ export class Epochs {
     if (this.#epoch === 0 || from >= this.#heardUs.length || outsideLife.has(type)) return;
     this.#heardUs[from] = nowUs;
     const heartbeat = type === MessageType.Heartbeat ? decodeHeartbeat(body) : undefined;
-    if (heartbeat && (heartbeat.flags & HeartbeatFlag.Normal) !== 0) this.#holders |= 1 << from;
+    if (heartbeat && (heartbeat.flags & HeartbeatFlag.Normal) !== 0) this.#othersHolding |= 1 << from;
   }
 
   /** Called often, outside of the control plane's work: what is due happens here. */
@@ -437,7 +437,7 @@ export class Epochs {
     this.#closing = undefined;
     this.#following.stop();
     this.#heardUs = members.map(() => Number.NEGATIVE_INFINITY);
-    this.#holders = 1 << replica;
+    this.#othersHolding = 0;
     this.#farewellUs = Never;
     this.#tellUs = Never;
     this.#retryUs = nowUs;
@@ -454,6 +454,13 @@ export class Epochs {
     const enough = countMembers(this.#holders) > tolerated(configuration.members.length);
     if (enough && this.#farewellUs === Never) this.#farewellUs = nowUs + FarewellUs;
     if (nowUs < this.#farewellUs) for (const address of configuration.leaving) this.#send(address, -1);
+  }
+
+  /** Members known to have the state that the epoch began with; this one is one of them once it would have it after a loss of power too. */
+  get #holders(): number {
+    const { data } = this.#options;
+    const holds = !this.#joining && data.status !== ReplicaStatus.Recovery && data.viewDurable;
+    return this.#othersHolding | (holds ? 1 << this.#id : 0);
   }
 
   /** Members that are not heard may be in a later epoch, of which nobody told this replica in time: its own epoch makes them do so. */

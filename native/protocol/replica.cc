@@ -189,6 +189,8 @@ bool Replica::onRecord(const Record& record, uint32_t stream, uint8_t flags, uin
   if (record.clockUs > clockLimitUs_) { drop(DropReason::ClockSkew); return false; }
   if (!log_.hasRoom(record.all.size())) {
     region_.status[kRefused] += 1;
+    // The next checkpoint makes room: the client's next try finds it.
+    if (config_.checkpointEvery) { drop(DropReason::BufferFull); return false; }
     return refuse(DropReason::BufferFull, ResultStatus::LogFull);
   }
   appendRecord(record);

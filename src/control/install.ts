@@ -1,8 +1,9 @@
 /** Installing a START-VIEW: rows compared with the own log, what is missing fetched, then one step into the new view. */
-import { Guard } from "../data/binding.js";
+import { Guard, ReplicaStatus } from "../data/binding.js";
 import { type Context, MaxSuffixEntries } from "./context.js";
 import { LogFetch } from "./log-fetch.js";
 import { hashKey, type LogRow, RecordPool, recordOf } from "./log-rows.js";
+import { configurationOf } from "./membership.js";
 import { HashBytes, type LogParts, RowBytes, type StartViewMessage } from "./messages.js";
 import { RemoteLog } from "./remote-log.js";
 import { type Snapshot, snapshotHash } from "./snapshot.js";
@@ -77,7 +78,6 @@ interface Installation {
   /** Sent the START-VIEW too: the one to fetch from where `source` does not answer. */
   spare: number;
   triedBoth: boolean;
-  refuses: ((last: Uint8Array) => boolean) | undefined;
 }
 
 type Started = Installation & { fetch: LogFetch };
@@ -105,8 +105,8 @@ export class Installer {
     this.installation = undefined;
   }
 
-  /** The caller has frozen the log for this view. `refuses`: a log that ends with this record is not installed. False: malformed. */
-  begin(nowUs: number, from: number, message: StartViewMessage, refuses?: (last: Uint8Array) => boolean): boolean {
+  /** The caller has frozen the log for this view. False: malformed. */
+  begin(nowUs: number, from: number, message: StartViewMessage): boolean {
     const { data } = this.context;
     if (this.installation?.message.view === message.view) {
       this.installation.spare = from;
@@ -129,7 +129,6 @@ export class Installer {
       snapshot: undefined,
       spare: from,
       triedBoth: false,
-      refuses,
     };
     // Above the committed entries the logs may be known to be equal, too.
     const shared =
@@ -218,13 +217,23 @@ export class Installer {
       return;
     }
     this.installation = undefined;
-    const last = log.rows.at(-1);
-    const low = snapshot ? snapshot.seqno : data.logBase;
-    if (message.end > low && running.refuses?.(last ? recordOf(data, last) : data.record(message.end))) return;
+    if (data.status === ReplicaStatus.Recovery && this.endsEpoch(message.end, log, snapshot)) return;
     const { rows: _rows, logBase: _logBase, ...start } = message;
     if (snapshot) installSnapshot(this.context, this.host, nowUs, start, snapshot, log.rows);
     // A COMMIT may have come meanwhile; what it committed is part of both logs.
     else installRows(this.context, this.host, nowUs, start, log.rows, log.common);
+  }
+
+  /**
+   * With such a last entry committed the next epoch begins, and a replica that recovers may have taken part in it before it lost its memory: it
+   * stays without a view until it is told of that epoch, and recovers there. Where a quorum that knows of its incarnation has no such entry, none
+   * was committed before.
+   */
+  private endsEpoch(end: number, log: RemoteLog, snapshot: Snapshot | undefined): boolean {
+    const { data, epoch } = this.context;
+    if (end <= (snapshot?.seqno ?? data.logBase)) return false;
+    const last = log.rows.at(-1);
+    return configurationOf(last ? recordOf(data, last) : data.record(end))?.epoch === epoch + 1;
   }
 }
 

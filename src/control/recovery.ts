@@ -7,7 +7,6 @@ import { Guard, MessageType, ReplicaStatus } from "../data/binding.js";
 import type { Context } from "./context.js";
 import type { Installer, InstallHost } from "./install.js";
 import { RecordPool, recordOf } from "./log-rows.js";
-import { configurationOf } from "./membership.js";
 import {
   decodeFetchReply,
   decodeStartReconciliation,
@@ -204,16 +203,7 @@ export class Recovery {
     if (this.context.guard(Guard.RecoveryMask) && !qualifies(message, this.context.replica, this.context.incarnation)) return true;
     if (!this.installer.running) this.prefetch.stop();
     this.installUs = nowUs;
-    return this.installer.begin(nowUs, from, message, (last) => this.endsEpoch(last));
-  }
-
-  /**
-   * With this entry committed the next epoch begins, and this replica may have taken part in it before it lost its memory: it stays without a
-   * view until it is told of that epoch, and recovers there. Where a quorum that knows of its incarnation has no such entry, none was committed
-   * before.
-   */
-  private endsEpoch(last: Uint8Array): boolean {
-    return configurationOf(last)?.epoch === this.context.epoch + 1;
+    return this.installer.begin(nowUs, from, message);
   }
 
   /** A process that started before this one and came to nothing may have told somebody a later incarnation. */

@@ -1,8 +1,3 @@
-/**
- * One replica's way from configuration to configuration: a request is kept until a view closes with it, and then the epoch changes here.
- * Who is behind, or joins, takes over the state at the former epoch's end; who is no member stays until the others have it.
- */
-import type { ControlPlaneConfig } from "../control/context.js";
 import { decodeHeartbeat, HeartbeatFlag } from "../control/heartbeat-message.js";
 import {
   type Configuration,
@@ -21,12 +16,12 @@ import {
 import { decodeNewLife } from "../control/new-life.js";
 import { tolerated } from "../control/quorums.js";
 import type { Snapshot } from "../control/snapshot.js";
-import { decodeEpochEnvelope, decodeFetchSnapshot, encodeEpochEnvelope, type FetchSnapshotMessage } from "../control/snapshot-messages.js";
-import { Guard, MessageType, type NativeAddress, type NativeReplicaEngine, ReplicaStatus } from "./binding.js";
+import { decodeEpochEnvelope, decodeFetchSnapshot, encodeEpochEnvelope } from "../control/snapshot-messages.js";
+import { Guard, MessageType, type NativeAddress, ReplicaStatus } from "./binding.js";
 import type { StoredEpoch } from "./durability/stored-state.js";
+import type { EpochsOptions } from "./epochs-options.js";
 import { Following } from "./following.js";
 import { hex } from "./hashing.js";
-import type { ReplicaDataPlane } from "./replica-data-plane.js";
 
 const Never = Number.POSITIVE_INFINITY;
 const NoHash = "0".repeat(64);
@@ -51,43 +46,6 @@ export type NewLifeAnswer =
   | { state: "pending"; epoch: number }
   | { state: "done"; epoch: number; seqno: number; hash: string }
   | { state: "refused"; reason: string; epoch: number };
-
-export interface EpochsHost {
-  /** Has the group reconcile, if it is in a view. */
-  reconcile(nowUs: number): void;
-  /** This replica is index `replica` of another configuration from now on; `joins`: NORMAL only once it has taken over the state. */
-  entered(configuration: Configuration, replica: number, joins: boolean): void;
-  /** Starts to fetch the state at `seqno` or later from the others (0: none is needed); takenOver() follows. */
-  takeOver(seqno: number): void;
-  /** The same with a state that is here: what it holds was committed in `view` or before. */
-  takeOverFrom(nowUs: number, snapshot: Snapshot, view: number): void;
-  /** Of the control plane of replica `replica` in that configuration. */
-  controlConfig(configuration: Configuration, replica: number): ControlPlaneConfig;
-  /** The body of a SNAPSHOT-CHUNK for member `from` of the present epoch; undefined: there is none. */
-  chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined;
-  /** Others that this replica hears in its view of the present epoch. */
-  silent(): readonly number[];
-  /** Whether a majority told this replica, which recovers, that it has its memory. */
-  answered(): boolean;
-  retired(): void;
-}
-
-export interface EpochsOptions {
-  engine: NativeReplicaEngine;
-  data: ReplicaDataPlane;
-  id: number;
-  replicas: NativeAddress[];
-  bootId: string;
-  /** Of the views an epoch begins with. */
-  firstMode: number;
-  /** Whether the machine's state can be handed to those who join. */
-  snapshots: boolean;
-  /** Of an operation. */
-  largestBytes: number;
-  /** Bit mask of Guard; test builds only. */
-  guardsOff: number;
-  host: EpochsHost;
-}
 
 interface End {
   seqno: number;

@@ -47,6 +47,8 @@ export class ModelMachine implements Machine {
 
   private executedSeqno = 0;
   private committedSeqno = 0;
+  /** By the last commit: also above an operation that threw and is gone since, of which no rollback told. */
+  private toldSeqno = 0;
   private fingerprint = 0;
   /** What the next operation throws: this machine alone is at fault. */
   private illness: string | undefined;
@@ -130,6 +132,7 @@ export class ModelMachine implements Machine {
   }
 
   commit(upTo: number): void {
+    this.toldSeqno = upTo;
     const seqno = this.thrownAt > 0 ? Math.min(upTo, this.thrownAt - 1) : upTo;
     if (seqno < this.committedSeqno) this.witness?.violated(`commit falls from ${this.committedSeqno} to ${seqno}`);
     this.committedSeqno = seqno;
@@ -137,12 +140,12 @@ export class ModelMachine implements Machine {
     this.hooks?.committed();
   }
 
-  /** Committed seqno, fingerprint, state: what is executed must be committed. */
+  /** Seqno, fingerprint, state: what is executed must be committed. */
   snapshot(): Uint8Array {
     if (this.executedSeqno > this.committedSeqno)
       this.witness?.violated(`snapshot at ${this.executedSeqno}, but ${this.committedSeqno} is committed`);
     const head = Buffer.alloc(SNAPSHOT_HEAD_BYTES);
-    head.writeDoubleLE(this.committedSeqno, 0);
+    head.writeDoubleLE(this.toldSeqno, 0);
     head.writeInt32LE(this.fingerprint, 8);
     return Buffer.concat([head, this.state()]);
   }
@@ -159,7 +162,7 @@ export class ModelMachine implements Machine {
     for (const queue of this.queues) queue.replace(Array.from({ length: next() }, next));
     this.undoKind.fill(0);
     this.thrownAt = 0;
-    this.executedSeqno = this.committedSeqno = bytes.readDoubleLE(0);
+    this.executedSeqno = this.committedSeqno = this.toldSeqno = bytes.readDoubleLE(0);
     this.fingerprint = bytes.readInt32LE(8);
     this.witness?.restored(this.committedSeqno, this.fingerprint);
   }

@@ -82,6 +82,10 @@ it("a leader that loses power before its epoch is on its disk leads the first vi
   expect(result.faultsInjected.epochs).toBeGreaterThan(0);
 });
 
+it("the state at the end of an epoch is the same where an operation that threw gave its place to that end", () => {
+  expect(simulate({ ...base, seed: 22036, operations: 150, faults: "membersDisk" }).problems).toEqual([]);
+});
+
 it("completes everything where there are no faults", () => {
   const result = simulate({ ...base, seed: 5, faults: "none" });
   expect(result.problems).toEqual([]);

@@ -12,9 +12,6 @@ import type { Ports } from "./paths.js";
 import type { Prng } from "./prng.js";
 import { type Condition, type Script, Stage, type StageActions, type StageReplica } from "./stage.js";
 
-/** Virtual time after which a script that does not get on gives up. */
-const PATIENCE_US = 150_000;
-
 /**
  * The leader of view v+1 commits the log that view starts with and is cut off before its COMMIT leaves; the other member, who
  * has added nothing since, meets a replica that never left view v and has another entry there.
@@ -110,13 +107,16 @@ export interface ScriptDemands {
   mode: "speculative" | "adaptive";
   /** How long it takes to its end. */
   leastUs: number;
+  /** Virtual time after which it gives up when it does not get on. */
+  patienceUs: number;
 }
 
-const usual: ScriptDemands = { replicas: 3, mode: "speculative", leastUs: 0 };
+const usual: ScriptDemands = { replicas: 3, mode: "speculative", leastUs: 0, patienceUs: 150_000 };
 
 const demands: Record<string, Partial<ScriptDemands>> = {
   shortLog: { replicas: 5, mode: "adaptive", leastUs: 400_000 },
   lateQuorum: { leastUs: 600_000 },
+  oldReconcile: { replicas: 5, leastUs: 6_000_000, patienceUs: 1_800_000 },
 };
 
 export function demandsOf(script: string): ScriptDemands {
@@ -195,7 +195,7 @@ export class ScriptPlayer {
     while (this.condition?.()) {
       if (this.advance(nowUs)) return;
     }
-    if (nowUs - this.sinceUs > PATIENCE_US) this.end(nowUs);
+    if (nowUs - this.sinceUs > demandsOf(this.name).patienceUs) this.end(nowUs);
   }
 
   /** True at the script's end. */

@@ -47,6 +47,9 @@ export class Stage {
     this.due.push(() => this.actions.restart(index));
   }
 
+  get nowUs(): number {
+    return this.hub.nowUs();
+  }
   get replicas(): number[] {
     return [...this.ports.replicas.keys()];
   }
@@ -72,6 +75,14 @@ export class Stage {
   }
   slow(from: number, to: number, baseDelayUs = SLOW_US): void {
     this.hub.setPath(this.ports.replicas[from]!, this.ports.replicas[to]!, { ...cleanPath, baseDelayUs });
+  }
+  /** What is sent from now on takes that long, and what is sent after normal() arrives before it. */
+  detour(from: number, to: number, baseDelayUs: number): void {
+    const path = { ...cleanPath, baseDelayUs, reorderPpm: 1_000_000 };
+    this.hub.setPath(this.ports.replicas[from]!, this.ports.replicas[to]!, path);
+  }
+  normal(from: number, to: number): void {
+    this.hub.setPath(this.ports.replicas[from]!, this.ports.replicas[to]!, cleanPath);
   }
   /** Holds once so much virtual time has passed. */
   after(delayUs: number): Condition {

@@ -48,6 +48,8 @@ const checks: Check[] = [
   { guard: "RecoverySilence", replicas: 3, seeds: 60, faults: "crash" },
   { guard: "RecoverySilence", replicas: 5, seeds: 60, faults: "crash" },
   { guard: "RecoveryMask", replicas: 3, seeds: 10, faults: "mutation:lateQuorum" },
+  { guard: "QuorumIncarnations", replicas: 5, seeds: 10, faults: "mutation:oldReconcile" },
+  { guard: "AdoptVector", replicas: 5, seeds: 10, faults: "mutation:oldReconcile" },
   { guard: "ReadAtEnd", replicas: 3, seeds: 10, faults: "reads" },
   { guard: "ReadQuorum", replicas: 3, seeds: 150, faults: "reads" },
   { guard: "ReplyDurable", replicas: 3, seeds: 30, faults: "powerLoss" },

@@ -140,6 +140,7 @@ export class MembersOperator {
   /** Repeats the request. */
   step(): void {
     this.worsen();
+    this.replaceRetired();
     if (this.request === undefined) return;
     const { epoch, tool, old, body } = this.request;
     if (this.newest().epoch >= epoch || this.prng.chance(0.02)) {
@@ -147,6 +148,20 @@ export class MembersOperator {
       return;
     }
     for (let index = 0; index < old; index++) tool.ask(index, MessageType.Reconfigure, body);
+  }
+
+  /** One that was asked to join a second time before it heard of the first, and retires from there, has to be started again. */
+  private replaceRetired(): void {
+    const cluster = this.cluster();
+    for (const place of this.newest().places) if (cluster.host(place) === undefined && !cluster.isDead(place)) this.startBlank(place);
+  }
+
+  private startBlank(place: number): void {
+    const cluster = this.cluster();
+    const name = `joins ${this.asked.length} ${place}`;
+    // One that was a member may not come back with what it was.
+    cluster.disks?.replace(place, name);
+    cluster.restart(place, this.prng.split(name));
   }
 
   private forget(): void {
@@ -157,6 +172,7 @@ export class MembersOperator {
   /** The faults are over. */
   stop(): void {
     this.forget();
+    this.replaceRetired();
     for (const victim of this.worst?.victims ?? []) this.crashes().restart(victim);
     this.worst = undefined;
   }
@@ -243,12 +259,7 @@ export class MembersOperator {
     const places: number[] = [];
     for (const place of cluster.replicaPorts.keys()) {
       if (members.includes(place) || cluster.isDead(place)) continue;
-      if (cluster.host(place) === undefined) {
-        const name = `joins ${this.asked.length} ${place}`;
-        // One that was a member may not come back with what it was.
-        cluster.disks?.replace(place, name);
-        cluster.restart(place, this.prng.split(name));
-      }
+      if (cluster.host(place) === undefined) this.startBlank(place);
       const host = cluster.host(place)!;
       if (host.words[StatusWord.Status] === ReplicaStatus.Recovery && host.engine.lifeId() === undefined) places.push(place);
     }

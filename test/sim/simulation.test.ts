@@ -86,6 +86,10 @@ it("the state at the end of an epoch is the same where an operation that threw g
   expect(simulate({ ...base, seed: 22036, operations: 150, faults: "membersDisk" }).problems).toEqual([]);
 });
 
+it("a process that is to join for the second time may retire from the first: another one takes its place", () => {
+  expect(simulate({ ...base, seed: 43121, replicas: 5, operations: 150, faults: "members" }).problems).toEqual([]);
+});
+
 it("completes everything where there are no faults", () => {
   const result = simulate({ ...base, seed: 5, faults: "none" });
   expect(result.problems).toEqual([]);

@@ -153,7 +153,7 @@ class Simulation {
       window,
       protocol: this.protocol,
       mode: this.faults.mode,
-      durability: this.protocol === "fast-paxos" ? "memory" : this.faults.durability,
+      durability: this.faults.durability,
       diskSyncUs: this.faults.diskSyncUs,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,

@@ -233,7 +233,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
   }
   Napi::Value SetDurable(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
-    if (engine_) engine_->setDurable(seqno(info, 0));
+    if (engine_) engine_->setDurable(seqno(info, 0), seqno(info, 1));
     return info.Env().Undefined();
   }
   Napi::Value ExportRows(const Napi::CallbackInfo& info) {
@@ -246,11 +246,15 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     counts.Data()[1] = static_cast<uint32_t>(bytes);
     return info.Env().Undefined();
   }
+  Napi::Value TakeDisplaced(const Napi::CallbackInfo& info) {
+    const uint64_t keptTo = engine_ ? engine_->takeDisplaced() : ~uint64_t{0};
+    return keptTo == ~uint64_t{0} ? info.Env().Undefined() : Napi::Number::New(info.Env(), static_cast<double>(keptTo));
+  }
   Napi::Value AppendLoaded(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
     std::vector<Bytes> records;
     if (!readRecords(info[0], records)) return wrongArgument(info, "an array of records");
-    const bool ok = engine_ && engine_->appendLoaded(records);
+    const bool ok = engine_ && engine_->appendLoaded(records, static_cast<Mode>(seqno(info, 1)), seqno(info, 2));
     return info.Env().IsExceptionPending() ? info.Env().Undefined() : Napi::Boolean::New(info.Env(), ok);
   }
   Napi::Value Resume(const Napi::CallbackInfo& info) {
@@ -469,7 +473,7 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
       O::InstanceMethod("reexecute", &O::Reexecute),
       O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("reconfigure", &O::Reconfigure),
       O::InstanceMethod("setDurable", &O::SetDurable), O::InstanceMethod("exportRows", &O::ExportRows),
-      O::InstanceMethod("appendLoaded", &O::AppendLoaded), O::InstanceMethod("resume", &O::Resume),
+      O::InstanceMethod("takeDisplaced", &O::TakeDisplaced), O::InstanceMethod("appendLoaded", &O::AppendLoaded), O::InstanceMethod("resume", &O::Resume),
       O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress),
       O::InstanceMethod("save", &O::Save), O::InstanceMethod("load", &O::Load)});
 }

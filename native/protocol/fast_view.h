@@ -31,7 +31,8 @@ struct FastView {
 
   // at a backup
   uint64_t told;               // highest commit that the leader told of in this view
-  uint64_t voted;              // log end of its last vote
+  uint64_t voted;              // log end of its last vote, ...
+  uint64_t votedAccepted;      // ... and what that said to be accepted
   bool voteDue, gapDue;        // a FAST-VOTE leaves at the end of this batch
 };
 

@@ -131,11 +131,15 @@ class Replica final : public fabric::Receiver {
 
   // durability (replica_durable.cc)
   /// The log up to `seqno` is on disk, with the view that it is the log of: what waited for that is sent. Durability::Sync only.
-  void setDurable(uint64_t seqno);
+  /// `accepted`: so is, of a FAST view, that the log is its leader's up to there.
+  void setDurable(uint64_t seqno, uint64_t accepted = 0);
   /// Rows of the entries from `from` on, back to back, as many as fit: length of the rest 4, summary hash 32, record. Returns how many; `bytes`: their length.
   uint32_t exportRows(uint64_t from, uint8_t* out, size_t capacity, size_t& bytes);
-  /// In RECOVERY with a life: appends what was read from disk and executes it; nothing is committed by it. False: malformed, or no room.
-  bool appendLoaded(const std::vector<Bytes>& records);
+  /// What exportRows() has given up to here is the log's; what it gave above was displaced since this was last asked. ~0: nothing was.
+  uint64_t takeDisplaced();
+  /// In RECOVERY with a life: appends what was read from disk and executes it, in a FAST view's log only up to `accepted`; nothing is
+  /// committed by it. `mode`: that of v_l. False: malformed, or no room.
+  bool appendLoaded(const std::vector<Bytes>& records, Mode mode, uint64_t accepted);
   /// From RECOVERY to RECONCILIATION, with the view, v_l and mode that were on disk with this log: a replica that was merely slow.
   bool resume(uint64_t view, uint64_t lastNormalView, Mode mode);
 
@@ -222,7 +226,7 @@ class Replica final : public fabric::Receiver {
   /// no START-VIEW, so a leader that forgot would begin it a second time, with other entries in those places.
   bool viewLasts() const { return !waits_ || viewDurable_; }
   /// Whether a crash leaves the log up to `seqno`, and that it is the log of this view.
-  bool lasts(uint64_t seqno) const { return viewLasts() && (!waits_ || seqno <= durable_); }
+  bool lasts(uint64_t seqno) const { return viewLasts() && (!waits_ || seqno <= (mode_ == Mode::Fast ? lastingAccepted() : durable_)); }
   /// The log's end that this replica acknowledges.
   uint64_t lastingEnd() const { return !waits_ ? log_.end() : viewDurable_ ? durable_ : 0; }
   void beginUndurable(uint64_t keepTo);
@@ -267,6 +271,7 @@ class Replica final : public fabric::Receiver {
 
   // FAST views (replica_fast.cc)
   uint64_t acceptedEnd() const;
+  uint64_t lastingAccepted() const;
   void onFastFrame(const wire::Opened& frame);
   void onFastPrepare(const wire::Opened& frame);
   void onFastVote(const wire::Opened& frame);
@@ -304,7 +309,9 @@ class Replica final : public fabric::Receiver {
   bool viewDurable_ = false;           // view, v_l and mode are on disk
   uint64_t durable_ = 0;               // ... and the log up to here
   uint64_t released_ = 0;              // entries up to here were answered, if executed, when they became durable
+  uint64_t durableAccepted_ = 0;       // ... and, of a FAST view, that it is the leader's up to here
   uint64_t exported_ = 0;              // the host has taken the log up to here
+  uint64_t displacedTo_ = ~uint64_t{0};   // see takeDisplaced()
   uint64_t clockLimitUs_ = 0;          // wall clock of this batch + the allowed skew
   uint64_t rejectWindowUs_ = 0;
   uint32_t rejects_ = 0;

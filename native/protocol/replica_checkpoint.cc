@@ -48,6 +48,7 @@ bool Replica::restore(uint64_t seqno, const log::Position& position, Bytes sessi
   if (!sessions_.restore(sessions, seqno)) return false;
   reads_.rollBackTo(committed_);
   beginUndurable(0);
+  displacedTo_ = ~uint64_t{0};
   log_.restore(seqno, position);
   executed_ = seqno;
   raiseCommitted(seqno);

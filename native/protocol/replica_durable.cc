@@ -14,21 +14,25 @@ constexpr size_t kRowHeadBytes = 4 + sizeof(Hash);
 void Replica::beginUndurable(uint64_t keepTo) {
   viewDurable_ = false;
   durable_ = std::min(durable_, keepTo);
+  durableAccepted_ = 0;
   released_ = std::min(released_, committed_);   // what is kept is answered again, in this view
   exported_ = std::min(exported_, keepTo);
 }
 
 void Replica::tellAppended() {
-  if (log_.end() <= exported_) return;
+  if (log_.end() <= exported_ && displacedTo_ == ~uint64_t{0}) return;
   publish();   // the host goes by the log's end there
   upcalls_.appended();
 }
 
-void Replica::setDurable(uint64_t seqno) {
+void Replica::setDurable(uint64_t seqno, uint64_t accepted) {
   if (closed_ || !waits_) return;
   viewDurable_ = true;
   durable_ = std::min(seqno, log_.end());
+  durableAccepted_ = std::min(accepted, durable_);
   if (inLeaderView() && !leads_) leader_.okDue = true;
+  // Where the log does not grow by it, nothing else says that the leader's choice is on disk.
+  if (inFastView() && !leads_ && durableAccepted_ > fast_.votedAccepted) fast_.voteDue = true;
   if (mode_ == Mode::Speculative) {
     const uint64_t last = std::min(durable_, executed_);
     for (uint64_t s = std::max(released_, log_.base()) + 1; s <= last; s++) replyTo(s, false, 0);
@@ -52,8 +56,16 @@ uint32_t Replica::exportRows(uint64_t from, uint8_t* out, size_t capacity, size_
   return rows;
 }
 
-bool Replica::appendLoaded(const std::vector<Bytes>& records) {
+uint64_t Replica::takeDisplaced() {
+  const uint64_t keptTo = displacedTo_;
+  displacedTo_ = ~uint64_t{0};
+  return keptTo;
+}
+
+bool Replica::appendLoaded(const std::vector<Bytes>& records, Mode mode, uint64_t accepted) {
   if (closed_ || executing_ || status_ != Status::Recovery || !hasLife_) return false;
+  mode_ = mode;
+  accepted_ = accepted;
   wire::Record record;
   for (const Bytes& bytes : records) {
     if (!wire::parseRecord(bytes, config_.maxOperationBytes, record) || record.all.size() != bytes.size()) return false;

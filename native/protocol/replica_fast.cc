@@ -35,6 +35,13 @@ uint64_t Replica::acceptedEnd() const {
   return std::min(log_.end(), std::max(accepted_, committed_));
 }
 
+/// As far as a crash leaves that. What is committed is on the disks of a quorum, whether this one says so or not.
+uint64_t Replica::lastingAccepted() const {
+  if (!waits_) return acceptedEnd();
+  if (leads_ || !viewDurable_) return lastingEnd();
+  return std::min(durable_, std::max(durableAccepted_, committed_));
+}
+
 void Replica::onFastFrame(const Opened& frame) {
   if (!hasLife_ || status_ == Status::Recovery) return drop(DropReason::Status);
   if (frame.sender >= config_.n) return drop(DropReason::WrongRole);
@@ -113,13 +120,24 @@ void Replica::displace(uint64_t from, std::vector<std::vector<uint8_t>>& out) {
   for (uint64_t s = end; s >= from; s--) sessions_.undo(log_, s);
   region_.status[kRolledBack] += static_cast<double>(end + 1 - from);
   log_.rollbackTo(from - 1);
+  durable_ = std::min(durable_, from - 1);
+  if (exported_ < from) return;
+  exported_ = from - 1;
+  displacedTo_ = std::min(displacedTo_, exported_);
 }
 
+/// A vote is for good: it covers what a crash leaves. Hence a replica that comes back from its disk still has all it voted for, in this view
+/// or dropped since for the leader's choice, and in this view it votes no more.
 void Replica::sendFastVote() {
-  if (!fast_.voteDue && fast_.voted == log_.end()) return;
+  const bool lasting = guard(kGuardPrepareOkDurable);
+  const uint64_t end = lasting ? lastingEnd() : log_.end();
+  if (!fast_.voteDue && fast_.voted == end) return;
+  if (end < log_.base() || (!viewLasts() && lasting)) return;   // due until it is on disk
   uint8_t body[wire::kFastVoteBytes];
-  wire::writeFastVote(body, {view_, log_.end(), log_.hashAt(log_.end()), acceptedEnd(), static_cast<uint8_t>(fast_.gapDue ? wire::kFastGap : 0)});
-  fast_.voted = log_.end();
+  const uint64_t accepted = lasting ? lastingAccepted() : acceptedEnd();
+  wire::writeFastVote(body, {view_, end, log_.hashAt(end), accepted, static_cast<uint8_t>(fast_.gapDue ? wire::kFastGap : 0)});
+  fast_.voted = end;
+  fast_.votedAccepted = accepted;
   fast_.voteDue = fast_.gapDue = false;
   sendMessage(1u << view_ % config_.n, MessageType::FastVote, body);
 }
@@ -163,6 +181,7 @@ void Replica::judgeVote(FastView::Backup& backup, uint64_t seqno, const uint8_t*
 /// What a FAST view sends at the end of a batch.
 void Replica::replicateFast() {
   if (!leads_) return sendFastVote();
+  if (!viewLasts()) return;     // setDurable() goes on
   bool differs = false, gap = false;
   for (uint32_t i = 0; i < config_.n; i++) {
     FastView::Backup& backup = fast_.backups[i];
@@ -186,8 +205,8 @@ void Replica::replicateFast() {
 void Replica::commitVotes() {
   uint64_t matched[kMaxReplicas], accepted[kMaxReplicas];
   for (uint32_t i = 0; i < config_.n; i++) {
-    matched[i] = i == config_.replica ? log_.end() : fast_.backups[i].matched;
-    accepted[i] = i == config_.replica ? log_.end() : fast_.backups[i].accepted;
+    matched[i] = i == config_.replica ? lastingEnd() : fast_.backups[i].matched;
+    accepted[i] = i == config_.replica ? lastingEnd() : fast_.backups[i].accepted;
   }
   std::sort(matched, matched + config_.n, std::greater<>());
   std::sort(accepted, accepted + config_.n, std::greater<>());

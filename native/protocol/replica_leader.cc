@@ -269,7 +269,7 @@ void Replica::resend() {
 
 uint32_t Replica::prepareAgain(int32_t to) {
   if (closed_ || !leads_ || config_.n == 1) return 0;
-  if (inFastView()) { prepareFastAgain(to); return 0; }
+  if (inFastView() && viewLasts()) prepareFastAgain(to);
   if (!inLeaderView() || !viewLasts()) return 0;
   // An empty PREPARE tells the commit, and its place shows a backup whether it lacks something: then it says so, and is sent just that.
   const uint32_t replicas = maskOf(to);

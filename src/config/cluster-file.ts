@@ -70,7 +70,7 @@ export function validateClusterFile(content: unknown, label: string): CheckedClu
   if (!replicaCounts.includes(spec.replicas.length)) {
     throw invalid(label, `"replicas" must list 3, 5, 7 or 9 replicas (or 1); it lists ${spec.replicas.length}.`);
   }
-  const problem = protocolProblem(spec.protocol, spec.replicas.length, { ...given, durability: spec.durability });
+  const problem = protocolProblem(spec.protocol, spec.replicas.length, given);
   if (problem !== undefined) throw invalid(label, problem);
   spec.limits.checkpointEvery ??= Math.min(LongestCheckpointEvery, Math.floor(spec.limits.logEntries / 8));
   if (spec.limits.checkpointEvery > spec.limits.logEntries / 4) {

@@ -2,7 +2,7 @@
  * The protocols that order a group's operations, each on the same data plane, sessions, log, machine and client
  * (docs/adding-a-protocol.md). What differs between them at start is what ProtocolRules says.
  */
-import type { Cluster, ClusterProtocol, Durability } from "../config-types.js";
+import type { Cluster, ClusterProtocol } from "../config-types.js";
 import { Mode } from "../data/binding.js";
 
 /** Names as in the cluster file, the default first. */
@@ -51,14 +51,12 @@ export function protocolRules({ protocol, mode, limits }: Pick<Cluster, "protoco
 export function protocolProblem(
   protocol: ClusterProtocol,
   replicas: number,
-  given: { mode: boolean; prepareBatch: boolean; durability: Durability },
+  given: { mode: boolean; prepareBatch: boolean },
 ): string | undefined {
   if (protocol === "speculative") return undefined;
   if (given.mode) return `"mode" belongs to the protocol "speculative": leave it out with "protocol": "${protocol}".`;
   if (given.prepareBatch && protocol !== "paxos-batching")
     return `"limits.prepareBatch" has no meaning with "protocol": "${protocol}"; leave it out, or take "paxos-batching".`;
-  if (protocol === "fast-paxos" && given.durability !== "memory")
-    return `"protocol": "fast-paxos" keeps nothing on disk; leave "durability" out, or take "memory".`;
   if (protocol === "unreplicated" && replicas !== 1) return `"protocol": "unreplicated" has one replica; "replicas" lists ${replicas}.`;
   if (protocol !== "unreplicated" && replicas === 1)
     return `"protocol": "${protocol}" needs 3, 5, 7 or 9 replicas; with one it is "unreplicated".`;

@@ -144,7 +144,7 @@ export const Guard = {
   PrepareGaps: 1 << 6, // LEADER views: backups append PREPAREs of that view without gaps only
   PrepareQuorum: 1 << 7, // LEADER views: f+1 PREPARE-OKs commit; FAST views: a superquorum of votes, not a majority
   ReplyDurable: 1 << 23, // durability sync: a client is answered once the entry is on disk
-  PrepareOkDurable: 1 << 24, // ... and PREPARE-OK covers what is on disk
+  PrepareOkDurable: 1 << 24, // ... and PREPARE-OK (in FAST views FAST-VOTE) covers what is on disk
   ReadAtEnd: 1 << 26, // reads are answered at the log's end, not at the committed point
   ReadQuorum: 1 << 27, // reads in SPECULATIVE views need a superquorum
   ClosingView: 1 << 28, // nothing is appended in a view whose log ends with the reconfiguration
@@ -343,11 +343,20 @@ export interface NativeReplicaEngine {
    * summary hash, and nothing was done. `hashes` as in install().
    */
   appendRun(run: Uint8Array, hashes?: Uint8Array): number;
-  /** DurabilityLevel.Sync: view and log up to `seqno` are on disk; sends what waited for that. Not from within an upcall. */
-  setDurable(seqno: number): void;
+  /**
+   * DurabilityLevel.Sync: view and log up to `seqno` are on disk, and that it is a FAST view's leader's up to `accepted`; sends what waited
+   * for that. Not from within an upcall.
+   */
+  setDurable(seqno: number, accepted: number): void;
   /** The entries from `from` on that fit `into`: length of the rest 4, summary hash 32, record. `counts`: how many, and their bytes. */
   exportRows(from: number, into: Uint8Array, counts: Uint32Array): void;
-  appendLoaded(records: Uint8Array[]): boolean; // RECOVERY with a life: what was read from disk, uncommitted. False: malformed, or no room
+  /** What exportRows() gave above this seqno was displaced since this was last asked; undefined: nothing was. FAST views only. */
+  takeDisplaced(): number | undefined;
+  /**
+   * RECOVERY with a life: what was read from disk, uncommitted; executed, if v_l is a FAST view up to `accepted`. `mode`: that of v_l. False:
+   * malformed, or no room.
+   */
+  appendLoaded(records: Uint8Array[], mode: number, accepted: number): boolean;
   /** From RECOVERY to RECONCILIATION, with what was on disk. */
   resume(view: number, lastNormalView: number, mode: number): boolean;
   /** The machine, which the caller has rolled back to from - 1, executes [from, to] again. False: a result is not what it was. */

@@ -153,7 +153,7 @@ class Simulation {
       window,
       protocol: this.protocol,
       mode: this.faults.mode,
-      durability: this.protocol === "fast-paxos" ? "memory" : this.faults.durability,
+      durability: this.faults.durability,
       diskSyncUs: this.faults.diskSyncUs,
       checkpointEvery: this.faults.checkpointEvery,
       guardsOff: options.guardsOff ?? 0,
@@ -348,7 +348,8 @@ class Simulation {
     this.player?.poll();
     if (event.type === "installed" || event.type === "epoch-entered") this.crashes.reached(place);
     // A machine that is ill may be found out while a checkpoint is taken, too.
-    const ill = this.cluster.machineOf(place)?.ill === true;
+    // What was killed executes on until it is buried, heard by nobody.
+    const ill = this.cluster.isDead(place) || this.cluster.machineOf(place)?.ill === true;
     if (event.type === "invariant-broken" && !(ill && event.message.startsWith("executed again")))
       this.oracle.violate(`invariant broken: ${event.message}`, place);
     else if (event.type === "machine-error" && !ill)

@@ -7,17 +7,17 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { bootstrap, type Client, connect, createReplica, loadCluster, status } from "squall";
 import { expect, it, onTestFinished } from "vitest";
-import type { Durability } from "../../src/config-types.js";
+import type { ClusterProtocol, Durability } from "../../src/config-types.js";
 import { clusterContent, counterModule, until } from "./support.js";
 
 const replicaChild = fileURLToPath(new URL("./children/replica.js", import.meta.url));
 const one = Buffer.from([1, 0, 0, 0]);
 
 /** Three replica processes, bootstrapped, and a client. */
-async function startProcesses(durability: Durability) {
+async function startProcesses(durability: Durability, protocol: ClusterProtocol = "speculative") {
   const directory = mkdtempSync(path.join(tmpdir(), "squall-durability-"));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const content = await clusterContent({ durability });
+  const content = await clusterContent({ durability, protocol });
   const secret = randomBytes(32);
   const cluster = await loadCluster(content, { secret });
   const dataDirectory = (id: number) => path.join(directory, String(id));
@@ -63,38 +63,43 @@ async function agree(cluster: Awaited<ReturnType<typeof loadCluster>>): Promise<
   }, "all three agree");
 }
 
-it("sync: all killed at once under load, everything acknowledged is there once, and the same session goes on", async () => {
-  const { cluster, children, client, start } = await startProcesses("sync");
-  const results: Promise<number>[] = [];
-  let acknowledged = 0;
-  const load = setInterval(() => {
-    for (let i = 0; i < 8 && client.metrics().outstanding < 64; i++) {
-      const result = add(client);
-      result.then(
-        () => acknowledged++,
-        () => {},
-      );
-      results.push(result);
-    }
-  }, 1);
-  onTestFinished(() => clearInterval(load));
-  await until(() => acknowledged >= 300, "300 acknowledged");
-  await Promise.all(children.map(kill));
-  clearInterval(load);
-  const before = acknowledged;
-  await Promise.all([0, 1, 2].map((id) => start(id)));
-  const values = await Promise.all(results);
-  expect(values.length).toBeGreaterThanOrEqual(before);
-  expect(new Set(values).size).toBe(values.length);
-  expect(Math.max(...values)).toBe(values.length);
-  expect(await add(client)).toBe(values.length + 1);
-  await agree(cluster);
-  const reports = await status({ cluster });
-  expect(reports.map((report) => report?.incarnation)).toEqual([1, 1, 1]);
-});
+const all = ["speculative", "fast-paxos"] as const;
 
-it("async: one that is killed has lost its memory and comes back; closed in order it goes on", async () => {
-  const { cluster, children, client, start } = await startProcesses("async");
+it.each(all)(
+  "sync, %s: all killed at once under load, everything acknowledged is there once, and the same session goes on",
+  async (protocol) => {
+    const { cluster, children, client, start } = await startProcesses("sync", protocol);
+    const results: Promise<number>[] = [];
+    let acknowledged = 0;
+    const load = setInterval(() => {
+      for (let i = 0; i < 8 && client.metrics().outstanding < 64; i++) {
+        const result = add(client);
+        result.then(
+          () => acknowledged++,
+          () => {},
+        );
+        results.push(result);
+      }
+    }, 1);
+    onTestFinished(() => clearInterval(load));
+    await until(() => acknowledged >= 300, "300 acknowledged");
+    await Promise.all(children.map(kill));
+    clearInterval(load);
+    const before = acknowledged;
+    await Promise.all([0, 1, 2].map((id) => start(id)));
+    const values = await Promise.all(results);
+    expect(values.length).toBeGreaterThanOrEqual(before);
+    expect(new Set(values).size).toBe(values.length);
+    expect(Math.max(...values)).toBe(values.length);
+    expect(await add(client)).toBe(values.length + 1);
+    await agree(cluster);
+    const reports = await status({ cluster });
+    expect(reports.map((report) => report?.incarnation)).toEqual([1, 1, 1]);
+  },
+);
+
+it.each(all)("async, %s: one that is killed has lost its memory and comes back; closed in order it goes on", async (protocol) => {
+  const { cluster, children, client, start } = await startProcesses("async", protocol);
   for (let i = 0; i < 50; i++) await add(client);
   await kill(children[1] as ChildProcess);
   expect(await add(client)).toBe(51);

@@ -22,6 +22,10 @@ describe("the protocol of a cluster", () => {
     expect(await rulesOf({ protocol: "unreplicated", replicas: replicas.slice(1, 2) })).toMatchObject({ modes: "leader", toLeader: false });
   });
 
+  it.each(protocolNames.filter((name) => name !== "unreplicated"))("%s may keep its log on disk", async (protocol) => {
+    expect(await loadCluster({ ...base, protocol, durability: "sync" })).toMatchObject({ protocol, durability: "sync" });
+  });
+
   it("is part of what replicas must have alike", async () => {
     const digests = new Set<string>();
     for (const protocol of protocolNames.filter((name) => name !== "unreplicated"))
@@ -42,7 +46,6 @@ describe("the protocol of a cluster", () => {
       /"limits.prepareBatch" has no meaning with "protocol": "paxos"/,
     ],
     ["unreplicated with three replicas", { protocol: "unreplicated" }, /has one replica; "replicas" lists 3/],
-    ["Fast Paxos on disk", { protocol: "fast-paxos", durability: "sync" }, /keeps nothing on disk/],
     ["one replica of Paxos", { protocol: "fast-paxos", replicas: replicas.slice(2) }, /needs 3, 5, 7 or 9/],
   ])("refuses %s", async (_, more, message) => {
     await expect(loadCluster({ ...base, ...more } as ClusterFile)).rejects.toMatchObject({

@@ -54,6 +54,8 @@ const checks: Check[] = [
   { guard: "ReadQuorum", replicas: 3, seeds: 150, faults: "reads" },
   { guard: "ReplyDurable", replicas: 3, seeds: 30, faults: "powerLoss" },
   { guard: "PrepareOkDurable", replicas: 3, seeds: 30, faults: "powerLoss" },
+  { guard: "PrepareOkDurable", replicas: 3, seeds: 30, faults: "powerLoss", protocol: "fast-paxos" },
+  { guard: "PrepareOkDurable", replicas: 5, seeds: 30, faults: "powerLoss", protocol: "fast-paxos" },
   { guard: "ControlDurable", replicas: 3, seeds: 20, faults: "powerLoss" },
   { guard: "ReadQuorum", replicas: 5, seeds: 100, faults: "reads" },
   { guard: "ClosingView", replicas: 3, seeds: 20, faults: "mutationMembers" },

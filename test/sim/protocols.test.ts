@@ -31,6 +31,22 @@ it.each(["paxos", "paxos-batching", "fast-paxos"] as const)("%s is linearizable 
   expect(killed).toBeGreaterThan(2);
 });
 
+it.each(["disk", "powerLoss", "membersDisk"])("Fast Paxos on disks loses nothing: %s", (faults) => {
+  for (let seed = 300; seed < 310; seed++) {
+    const result = run("fast-paxos", faults, seed, seed % 2 ? 5 : 3);
+    expect(result.problems, `seed ${seed}`).toEqual([]);
+    expect(result).toMatchObject({ linearizable: true, converged: true });
+  }
+});
+
+it("a vote does not cover entries that the leader displaced while a group commit had them under way", () => {
+  expect(run("fast-paxos", "powerLoss", 1387, 3)).toMatchObject({ problems: [], linearizable: true, converged: true });
+});
+
+it("a machine that throws in a process that was killed and is not buried yet is no violation", () => {
+  expect(run("fast-paxos", "disk", 1587, 5)).toMatchObject({ problems: [], linearizable: true, converged: true });
+});
+
 it("unreplicated is linearizable", () => {
   for (let seed = 300; seed < 306; seed++) expect(run("unreplicated", "default", seed, 1).problems).toEqual([]);
 });

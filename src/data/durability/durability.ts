@@ -54,6 +54,8 @@ export interface DurabilityOptions {
 interface Flush {
   /** The log's end in it; lowered when the log is cut meanwhile. */
   end: number;
+  /** Of a FAST view's log in it: up to here it is said to be the leader's. */
+  accepted: number;
   generation: number;
   number: number;
   startedUs: number;
@@ -78,7 +80,7 @@ export class Durability {
   /** Rises when another log or view takes the place of what is on disk. */
   private generation = 0;
   private durableGeneration = -1;
-  private written = { key: "", committed: 0, atUs: 0 };
+  private written = { key: "", committed: 0, accepted: 0, atUs: 0 };
   private flushes = 0;
   private slowestUs = 0;
   /** When the last group commit ended; undefined: there is something behind it. */
@@ -121,7 +123,7 @@ export class Durability {
     this.next = end + 1;
     this.cut = storedEnd > end;
     this.generation++;
-    if (state) this.written = { key: keyOf(state), committed: state.committed, atUs: 0 };
+    if (state) this.written = { key: keyOf(state), committed: state.committed, accepted: state.accepted, atUs: 0 };
   }
 
   /**
@@ -136,10 +138,7 @@ export class Durability {
   replaced(keepTo: number): void {
     this.changing = false;
     this.generation++;
-    if (this.inFlight) this.inFlight.end = Math.min(this.inFlight.end, keepTo);
-    if (keepTo + 1 >= this.next) return;
-    this.next = keepTo + 1;
-    this.cut = true;
+    this.cutBehind(keepTo);
   }
 
   /** A snapshot from elsewhere took the place of the log up to its seqno. */
@@ -196,6 +195,7 @@ export class Durability {
     this.pending = false;
     const flush: Flush = {
       end: this.next - 1,
+      accepted: this.written.accepted,
       generation: this.generation,
       number: ++this.flushes,
       startedUs: this.options.engine.nowUs(),
@@ -220,6 +220,7 @@ export class Durability {
   }
 
   private flushed(flush: Flush, error: Error | undefined): void {
+    if (!this.closed) this.takeDisplaced(); // while it is the one in flight: what it wrote of those entries is void
     this.inFlight = undefined;
     if (this.closed) return;
     if (error) {
@@ -231,7 +232,7 @@ export class Durability {
     this.unmarkedUs = engine.nowUs();
     if (flush.generation === this.generation) {
       this.durableGeneration = flush.generation;
-      if (this.waits) engine.setDurable(flush.end);
+      if (this.waits) engine.setDurable(flush.end, flush.accepted);
       else words[StatusWord.Durable] = flush.end;
     }
     this.release(flush.number);
@@ -264,23 +265,45 @@ export class Durability {
     this.options.onFailure(error);
   }
 
+  /** In a FAST view the leader's entries take the place of others without another log or view; what was written of those is void. */
+  private takeDisplaced(): void {
+    const keptTo = this.options.engine.takeDisplaced();
+    if (keptTo !== undefined) this.cutBehind(keptTo);
+  }
+
+  private cutBehind(keepTo: number): void {
+    if (this.inFlight) this.inFlight.end = Math.min(this.inFlight.end, keepTo);
+    if (keepTo + 1 >= this.next) return;
+    this.next = keepTo + 1;
+    this.cut = true;
+  }
+
   private isDirty(): boolean {
+    this.takeDisplaced();
     if (this.pending || this.installing || this.cut || (this.options.words[StatusWord.LogEnd] as number) >= this.next) return true;
     const state = this.options.state();
-    return state !== undefined && keyOf(state) !== this.written.key;
+    return state !== undefined && (keyOf(state) !== this.written.key || this.acceptedDue(state));
   }
 
   /** Gives storage what changed, log and state in one step: it may commit what it has at any time. */
   private collect(): void {
+    this.takeDisplaced();
     const state = this.options.state();
     const key = state && keyOf(state);
     const changed = key !== undefined && key !== this.written.key;
     // A state record that names another view stands for the whole of its log.
     this.collectRows(this.cut || changed);
-    if (!state || key === undefined || (!changed && !this.hintDue(state.committed))) return;
-    this.options.storage.setState(encodeState(state));
-    this.written = { key, committed: state.committed, atUs: this.options.engine.nowUs() };
+    if (!state || key === undefined || (!changed && !this.acceptedDue(state) && !this.hintDue(state.committed))) return;
+    // Nothing is said of entries that storage had no room for yet.
+    const accepted = Math.min(state.accepted, this.next - 1);
+    this.options.storage.setState(encodeState({ ...state, accepted }));
+    this.written = { key, committed: state.committed, accepted, atUs: this.options.engine.nowUs() };
     this.pending = true;
+  }
+
+  /** What was accepted counts as a promise as long as it is not committed. */
+  private acceptedDue({ accepted, committed }: StoredState): boolean {
+    return Math.min(accepted, this.next - 1) > Math.max(this.written.accepted, committed);
   }
 
   private hintDue(committed: number): boolean {
@@ -325,7 +348,7 @@ export class Durability {
     this.next = snapshot.seqno + 1;
     this.cut = false;
     this.pending = true;
-    this.written = { key: "", committed: 0, atUs: 0 };
+    this.written = { key: "", committed: 0, accepted: 0, atUs: 0 };
     return true;
   }
 

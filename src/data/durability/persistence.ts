@@ -1,14 +1,14 @@
 /** The disk of one replica: brings back what was on it, and keeps it up to date. */
 import type { ControlPlane } from "../../control/control-plane.js";
 import type { SquallError } from "../../errors.js";
-import { DurabilityLevel, type NativeReplicaEngine, ReplicaStatus, StatusWord } from "../binding.js";
+import { DurabilityLevel, Mode, type NativeReplicaEngine, ReplicaStatus, StatusWord } from "../binding.js";
 import type { Epochs } from "../epochs.js";
 import type { ReplicaEvent } from "../events.js";
 import { hex } from "../hashing.js";
 import type { ReplicaDataPlane } from "../replica-data-plane.js";
 import { Durability } from "./durability.js";
 import { damaged, type StoredReplica, storedRows } from "./stored-replica.js";
-import type { StoredState } from "./stored-state.js";
+import { acceptedOf, leadsLast, type StoredState } from "./stored-state.js";
 
 /** Entries that one crossing hands to the engine. */
 const LoadRows = 1024;
@@ -93,7 +93,8 @@ export class Persistence {
     if (snapshot && !data.restore(snapshot)) throw damaged("its snapshot can't be restored");
     const base = snapshot?.seqno ?? 0;
     const end = whole ? entries.end : Math.min(entries.end, state.committed);
-    if (end > base) this.load(base + 1, end);
+    // What is not whole is loaded as far as it is committed, and executed.
+    if (end > base) this.load(base + 1, end, whole ? state.mode : Mode.Speculative, acceptedOf(state, end));
     if (end > base) data.commitTo(Math.min(state.committed, end));
     if (whole) {
       engine.resume(state.view, state.lastNormalView, state.mode);
@@ -111,13 +112,13 @@ export class Persistence {
     if (whole) host.control().resume(nowUs);
   }
 
-  private load(first: number, last: number): void {
+  private load(first: number, last: number, mode: number, accepted: number): void {
     const { engine, stored } = this.options;
     let records: Uint8Array[] = [];
     let hash: Uint8Array | undefined;
     let seqno = first;
     const hand = (): void => {
-      const fits = engine.appendLoaded(records);
+      const fits = engine.appendLoaded(records, mode, accepted);
       if (!fits) throw damaged(`the log up to ${last} does not fit limits.logEntries and limits.logBytes, or a record is malformed`);
       records = [];
     };
@@ -138,15 +139,19 @@ export class Persistence {
     const life = engine.lifeId();
     if (!life) return undefined;
     const { incarnation, vector } = host.control();
+    const { id } = epochs;
+    const { lastNormalView, mode } = data;
+    const follows = mode === Mode.Fast && !leadsLast({ id, lastNormalView, vector });
     return {
       life: hex(life),
-      id: epochs.id,
+      id,
       lasts: this.level === DurabilityLevel.Sync,
       takesPart: data.status !== ReplicaStatus.Recovery,
       view: data.view,
-      lastNormalView: data.lastNormalView,
-      mode: data.mode,
+      lastNormalView,
+      mode,
       committed: words[StatusWord.Committed] as number,
+      accepted: follows ? data.accepted : 0,
       incarnation,
       vector,
       epoch: epochs.stored,

@@ -16,6 +16,8 @@ export interface StoredState {
   mode: number;
   /** Entries up to here were committed when this was written; more may be. */
   committed: number;
+  /** If v_l is a FAST view: the log is its leader's up to here. 0 elsewhere, and at the leader, where all of the log is. */
+  accepted: number;
   incarnation: number;
   /** The crash vector. */
   vector: readonly number[];
@@ -33,6 +35,16 @@ export interface StoredEpoch {
   joining: boolean;
 }
 
+/** Of `log`, the log's end on disk: up to where it is that of v_l's leader, as far as that matters. */
+export function acceptedOf(state: StoredState, end: number): number {
+  return leadsLast(state) ? end : Math.min(end, Math.max(state.accepted, state.committed));
+}
+
+/** Whether the replica leads v_l. The crash vector has a place for each replica. */
+export function leadsLast({ id, lastNormalView, vector }: Pick<StoredState, "id" | "lastNormalView" | "vector">): boolean {
+  return lastNormalView % vector.length === id;
+}
+
 export function encodeState(state: StoredState): Uint8Array {
   return Buffer.from(JSON.stringify({ version: Version, ...state }));
 }
@@ -43,8 +55,9 @@ export function decodeState(bytes: Uint8Array): StoredState | undefined {
     const value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")) as StoredState & {
       version: number;
     };
+    value.accepted ??= 0; // of a release that kept no FAST view
     const whole = (number: unknown): boolean => Number.isSafeInteger(number) && (number as number) >= 0;
-    const numbers = [value.id, value.view, value.lastNormalView, value.mode, value.committed, value.incarnation];
+    const numbers = [value.id, value.view, value.lastNormalView, value.mode, value.committed, value.accepted, value.incarnation];
     const fits =
       value.version === Version &&
       /^[0-9a-f]{32}$/.test(value.life) &&

@@ -1,23 +1,14 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bootstrap, type Cluster, loadCluster } from "squall";
 import { type ClusterFileOptions, writeClusterFile } from "./cluster-file.js";
 import { Load } from "./load/load.js";
 import { ReplicaProcesses } from "./replica-processes.js";
+import { temporaryFolder } from "./temporary-folder.js";
 
 export interface LoadedCluster {
   cluster: Cluster;
   replicas: ReplicaProcesses;
   load: Load;
-}
-
-/** A folder that goes with this process. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** Three `squall replica` processes with the counter, or another machine that holds it, bootstrapped, and a connected load process. */

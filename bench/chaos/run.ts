@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Prng } from "../../dist/sim/prng.js";
 import { Child } from "../children.js";
@@ -8,6 +5,7 @@ import { writeClusterFile } from "../cluster-file.js";
 import type { Convergence } from "../convergence.js";
 import { Progress } from "../progress.js";
 import { ReplicaProcesses } from "../replica-processes.js";
+import { temporaryFolder } from "../temporary-folder.js";
 import type { ClientHistory, ClientStart, ExecutionsAnswer, ObserverStart, StatusAnswer } from "./calls.js";
 import { FaultInjector, type FaultLog, sleep } from "./faults.js";
 import { type Judgement, judge } from "./judge.js";
@@ -62,8 +60,7 @@ const bytesOfEntry = 1_024;
 
 /** Replica and client processes under faults drawn from a seed, then the verdict on what clients saw. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  const folder = mkdtempSync(join(tmpdir(), "squall-chaos-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   const stage: Stage = { now: "the group starts" };
   const watchdog = setTimeout(() => {
     console.error(`chaos: not over ${graceMs / 1000} s after its faults, while ${stage.now}; seed ${options.seed}`);

@@ -1,10 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { WaitStrategy } from "squall";
 import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
+import { temporaryFolder } from "../temporary-folder.js";
 import { compileFloor, Floor, type FloorRun } from "./floor.js";
 import { Group, type GroupRun } from "./group.js";
 
@@ -149,8 +147,7 @@ function print(title: string, side: SideBySide): void {
 /** A protocol and the floor of its round trips: two where a leader asks the others first, else one. */
 export async function benchProtocol(options: CommitOptions & { protocol: string }): Promise<number> {
   const { protocol } = options;
-  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   const progress = new Progress(1 + 2 * options.rounds, protocol);
   const [port, leaderPort] = (await freePorts(2)) as [number, number];
   const where = { group: randomMulticastGroup(), port, lifetimeSeconds: 60 + Math.ceil(8 * options.rounds * options.secondsPerRun) };
@@ -180,8 +177,7 @@ export async function benchProtocol(options: CommitOptions & { protocol: string 
 
 /** Measures floor and Squall in one run. The exit status says whether results were right, never how fast they came. */
 export async function benchCommit(options: CommitOptions): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   const program = compileFloor(folder);
   const steps = (options.pinned ? 2 : 1) * (1 + options.rounds * 2) + options.rounds * 2;
   const progress = new Progress(steps, "commit");

@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Form } from "../commit/calls.js";
 import { Group } from "../commit/group.js";
 import { median, round } from "../statistics.js";
+import { temporaryFolder } from "../temporary-folder.js";
 
 /**
  * JavaScript heap per operation. The young generation is made so large that no collection comes during a run: then the growth of
@@ -50,8 +48,7 @@ async function perOperation(group: Group, window: number, form: Form, idle: Grow
 }
 
 export async function benchGarbage(json: boolean): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), "squall-bench-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   const size = String(semiSpaceMegabytes);
   const execArgv = ["--expose-gc", `--min-semi-space-size=${size}`, `--max-semi-space-size=${size}`];
   const group = await Group.start({ folder, name: "garbage", design: "multicast", clients: 1, execArgv });

@@ -1,6 +1,6 @@
-import { temporaryFolder } from "../cluster.js";
 import { freePorts, randomMulticastGroup } from "../cluster-file.js";
 import { compileFloor, Floor } from "../commit/floor.js";
+import { temporaryFolder } from "../temporary-folder.js";
 import { Deployment, type DeploymentOptions } from "./deployment.js";
 import type { Context } from "./experiment.js";
 import { type Lengths, lengthsOf } from "./lengths.js";

@@ -1,9 +1,9 @@
-import { temporaryFolder } from "../cluster.js";
 import type { Mode } from "../cluster-file.js";
 import { Group, type GroupRun } from "../commit/group.js";
 import { plot } from "../plot.js";
 import { Progress } from "../progress.js";
 import { median, round } from "../statistics.js";
+import { temporaryFolder } from "../temporary-folder.js";
 import { plotSteps, runSteps, type Steps } from "./steps.js";
 
 export interface ReorderOptions {

@@ -1,6 +1,7 @@
 /** An epoch ends at two of three, and the only one that goes on to the next dies before anybody has its state: nobody may have left too early. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ReplicaStatus, StatusWord } from "../../src/data/binding.js";
+import { decodeNewEpoch } from "../../src/control/membership.js";
+import { MessageType, ReplicaStatus, StatusWord } from "../../src/data/binding.js";
 import { hex } from "../../src/data/hashing.js";
 import { ScriptedCluster } from "./scripted-cluster.js";
 
@@ -95,4 +96,45 @@ it("an epoch goes on with those that join when its only member lost power before
   scripted.restart(2);
   cut(false, [0, 2], [2, joiner]);
   scripted.expectAgreement(epoch1);
+});
+
+describe("who tells of the epoch", () => {
+  beforeEach(() => open("sync"));
+
+  /** The members that each NEW-EPOCH of the replica at `place` names as having the state, with whether that one's view was on its disk. */
+  function told(place: number): { holders: number; durable: boolean }[] {
+    const { engine, data } = host(place);
+    const seen: { holders: number; durable: boolean }[] = [];
+    const send = engine.sendToAddress.bind(engine);
+    const value: typeof send = (target, type, body) => {
+      const message = type === MessageType.NewEpoch ? decodeNewEpoch(body) : undefined;
+      if (message?.configuration.epoch === 1) seen.push({ holders: message.holders, durable: data.viewDurable });
+      send(target, type, body);
+    };
+    Object.defineProperty(engine, "sendToAddress", { value });
+    return seen;
+  }
+
+  it("counts itself among those that have the state once that is on its disk", () => {
+    const seen = told(0);
+    endWithout2();
+    scripted.run(500);
+    expect(new Set(seen.map(({ durable }) => durable))).toEqual(new Set([false, true]));
+    for (const { holders, durable } of seen) expect(holders).toBe(durable ? 1 : 0);
+  });
+
+  it("does not while it joins, also after a restart", () => {
+    endWithout2();
+    scripted.block(0, joiner, false);
+    expect(scripted.runUntil(() => host(joiner).epochs.joining, 1000)).toBe(true);
+    scripted.run(50);
+    scripted.cluster.crash(joiner, true);
+    scripted.run(10);
+    scripted.restart(joiner);
+    expect(host(joiner).epochs).toMatchObject({ epoch: 1, joining: true });
+    const seen = told(joiner);
+    scripted.run(500);
+    expect(seen.length).toBeGreaterThan(0);
+    for (const { holders } of seen) expect(holders & (1 << host(joiner).id)).toBe(0);
+  });
 });

@@ -54,7 +54,7 @@ export class ScriptedCluster {
     hub.setBlocked(replicaPorts[from] as number, replicaPorts[to] as number, blocked);
   }
 
-  /** Nothing gets from one of a group to one of another, and all within a group; the client is in the group of which it is said. */
+  /** Only within a group does anything get from one replica to another; the clients are cut off from all but `clients`. */
   partition(groups: readonly (readonly number[])[], clients: readonly number[]): void {
     const groupOf = (place: number) => groups.findIndex((group) => group.includes(place));
     const { hub, replicaPorts, clientPorts } = this.cluster;

@@ -3,55 +3,32 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { encodeNewLife, type NewLifeMessage } from "../../src/control/new-life.js";
 import { MessageType, ReplicaStatus, StatusWord } from "../../src/data/binding.js";
 import { hex } from "../../src/data/hashing.js";
-import { loadBinding } from "../../src/data/load.js";
 import type { SimulatedCluster } from "../../src/sim/cluster.js";
-import { Kind } from "../../src/sim/history.js";
-import { encodeOperation, OPERATION_BYTES } from "../../src/sim/operation.js";
 import type { Oracle } from "../../src/sim/oracle.js";
-import { Prng } from "../../src/sim/prng.js";
-import { quietCluster } from "./quiet-cluster.js";
+import { ScriptedCluster } from "./scripted-cluster.js";
 
-const binding = loadBinding();
 const newLife = "ab".repeat(16);
 
+let scripted: ScriptedCluster;
 let cluster: SimulatedCluster;
 let oracle: Oracle;
 let answers: { state: string; reason?: string; seqno?: number; hash?: string }[];
 
 beforeEach(() => {
   answers = [];
-  ({ cluster, oracle } = quietCluster("new life", { replicas: 5 }));
+  scripted = new ScriptedCluster("new life", { replicas: 5 });
+  ({ cluster, oracle } = scripted);
 });
 
 afterEach(() => cluster.close());
 
-const run = (ms: number): void => {
-  const untilUs = cluster.hub.nowUs() + 1000 * ms;
-  while (cluster.hub.nowUs() < untilUs) {
-    cluster.hub.run(untilUs, Number.MAX_SAFE_INTEGER);
-    cluster.bury();
-  }
-};
-
-let ids = 0;
-/** Whether the operation completed in 200 ms. */
+const run = (ms: number): void => scripted.run(ms);
 function operate(): boolean {
-  const bytes = Buffer.alloc(OPERATION_BYTES);
-  encodeOperation(bytes, { kind: Kind.Write, object: 0, client: 0, id: ++ids, argument: ids, expected: 0 });
-  let done = false;
-  const id = ids;
-  expect(
-    cluster.clients[0]?.trySubmit(bytes, (error, _result, seqno) => {
-      done = error === undefined;
-      if (done) oracle.accepted(id, seqno);
-    }),
-  ).toBe("accepted");
-  cluster.clients[0]?.flush();
-  run(200);
+  const done = scripted.operate(200);
+  run(50); // until it is committed
   return done;
 }
-
-const host = (place: number) => cluster.host(place) as NonNullable<ReturnType<SimulatedCluster["host"]>>;
+const host = (place: number) => scripted.host(place);
 const word = (place: number, which: number): number => host(place).words[which] as number;
 
 function cutOff(place: number, blocked: boolean): void {
@@ -80,24 +57,9 @@ function message(life = newLife): NewLifeMessage {
 }
 
 function order(place: number, content: NewLifeMessage): (typeof answers)[0] | undefined {
-  const { group, secret, sealed, datagramBytes } = cluster.cluster;
-  const replicas = [{ loop: cluster.replicaPorts[place] as number }];
-  const tool = new binding.ToolEngine(
-    {
-      fabric: cluster.hub,
-      loopPort: cluster.operatorPort,
-      group,
-      role: "operator",
-      id: Buffer.alloc(8, ++ids),
-      key: secret as Uint8Array,
-      replicas,
-      sealed,
-      datagramBytes,
-    },
-    (type, _from, body) => {
-      if (type === MessageType.ReconfigureAnswer) answers.push(JSON.parse(Buffer.from(body).toString()));
-    },
-  );
+  const tool = scripted.tool([place], (type, _from, body) => {
+    if (type === MessageType.ReconfigureAnswer) answers.push(JSON.parse(Buffer.from(body).toString()));
+  });
   for (let i = 0; i < 5; i++) {
     tool.ask(0, MessageType.NewLife, encodeNewLife(content));
     run(5);
@@ -111,7 +73,7 @@ function disaster(): void {
   cutOff(2, true);
   for (const place of [0, 1]) cluster.crash(place);
   run(100);
-  for (const place of [0, 1]) cluster.restart(place, new Prng(place, "again"));
+  for (const place of [0, 1]) scripted.restart(place);
   run(500);
 }
 
@@ -155,7 +117,7 @@ describe("a new life", () => {
     expect(word(3, StatusWord.View)).toBe(view);
     cluster.crash(2);
     run(10);
-    cluster.restart(2, new Prng(2, "again"));
+    scripted.restart(2);
     run(2000);
     expect(hex(host(2).engine.lifeId() as Uint8Array)).toBe(newLife);
     expect(operate()).toBe(true);
@@ -165,7 +127,7 @@ describe("a new life", () => {
     // A second disaster: those who start again are told of the life that is over, and must not be held there.
     for (const place of [0, 1, 2]) cluster.crash(place);
     run(100);
-    for (const place of [0, 1, 2]) cluster.restart(place, new Prng(place, "once more"));
+    for (const place of [0, 1, 2]) scripted.restart(place);
     run(1000);
     expect(hex(host(0).engine.lifeId() as Uint8Array)).toBe(newLife);
     const third = { ...message("cd".repeat(16)) };

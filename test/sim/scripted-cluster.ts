@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { type Configuration, encodeConfiguration } from "../../src/control/membership.js";
-import { MessageType, type NativeAddress } from "../../src/data/binding.js";
+import { MessageType, type NativeAddress, type NativeToolEngine } from "../../src/data/binding.js";
 import { loadBinding } from "../../src/data/load.js";
 import type { ClusterOptions, SimulatedCluster } from "../../src/sim/cluster.js";
 import { Kind } from "../../src/sim/history.js";
@@ -18,6 +18,7 @@ export class ScriptedCluster {
   readonly oracle: Oracle;
   private readonly prng: Prng;
   private operations = 0;
+  private tools = 0;
 
   constructor(name: string, options: Pick<ClusterOptions, "replicas"> & Partial<ClusterOptions>) {
     const opened = quietCluster(name, options);
@@ -73,23 +74,28 @@ export class ScriptedCluster {
     this.cluster.restart(place, this.prng.split(`${place} at ${this.cluster.hub.nowUs()}`));
   }
 
-  /** As an operator does, of the replicas at `asked`, until one of them is in it or `done`. */
-  reconfigure(configuration: Configuration, asked: readonly number[], done = () => false): void {
+  /** An operator's, who speaks to the replicas at `asked`. */
+  tool(asked: readonly number[], onFrame: (type: number, from: number, body: Uint8Array) => void = () => {}): NativeToolEngine {
     const { group, secret, sealed, datagramBytes } = this.cluster.cluster;
-    const tool = new (loadBinding().ToolEngine)(
+    return new (loadBinding().ToolEngine)(
       {
         fabric: this.cluster.hub,
         loopPort: this.cluster.operatorPort,
         group,
         role: "operator",
-        id: Buffer.alloc(8, 1),
+        id: Buffer.alloc(8, ++this.tools),
         key: secret as Uint8Array,
         replicas: asked.map((place) => this.address(place)),
         sealed,
         datagramBytes,
       },
-      () => {},
+      onFrame,
     );
+  }
+
+  /** As an operator does, of the replicas at `asked`, until one of them is in it or `done`. */
+  reconfigure(configuration: Configuration, asked: readonly number[], done = () => false): void {
+    const tool = this.tool(asked);
     const body = Buffer.concat([this.host(asked[0] as number).engine.lifeId() as Uint8Array, encodeConfiguration(configuration)]);
     const entered = () => done() || asked.some((place) => this.host(place).epoch === configuration.epoch);
     for (let tries = 0; tries < 500 && !entered(); tries++) {

@@ -10,6 +10,16 @@ namespace {
 
 constexpr size_t kPositionBytes = 48;     // summary hash 32, cumulative bytes 8, logical time 8
 
+constexpr size_t kLentFrom = 4 * 1024;
+constexpr size_t kLentBytes = 72 * 1024;  // a message of the usual size
+
+void addReceived(fabric::UdpCounters& to, const fabric::UdpCounters& from) {
+  to.datagramsReceived += from.datagramsReceived;
+  to.bytesReceived += from.bytesReceived;
+  to.foreignDatagrams += from.foreignDatagrams;
+  to.receiveCalls += from.receiveCalls;
+}
+
 class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::ReplicaUpcalls {
  public:
   explicit ReplicaObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ReplicaObject>(info), upcalls_(info.Env(), "squall.replica") {
@@ -102,9 +112,27 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!scope.ok() || napi_create_uint32(env, static_cast<uint32_t>(frame.type), &arguments[0]) != napi_ok ||
         napi_create_double(env, static_cast<double>(frame.sender), &arguments[1]) != napi_ok ||
         napi_create_uint32(env, frame.stream, &arguments[2]) != napi_ok ||
-        napi_create_buffer_copy(env, frame.body.size(), frame.body.data(), nullptr, &arguments[3]) != napi_ok) return;
+        (!lend(frame.body, arguments[3]) &&
+         napi_create_buffer_copy(env, frame.body.size(), frame.body.data(), nullptr, &arguments[3]) != napi_ok)) return;
     const Inside inside(inUpcall_);
     upcalls_.call(onControl_, 4, arguments);
+  }
+  /// A large body in memory that is used again for the next one: where log and state are fetched, each in memory of its own would be garbage
+  /// of tens of MB a second. False: a small one, or it does not go.
+  bool lend(Bytes body, napi_value& out) {
+    if (body.size() < kLentFrom || body.size() > kLentBytes) return false;
+    napi_env env = upcalls_.env();
+    napi_value buffer = nullptr;
+    void* data = nullptr;
+    size_t bytes = 0;
+    const bool there = lent_ && napi_get_reference_value(env, lent_, &buffer) == napi_ok && buffer &&
+                       napi_get_arraybuffer_info(env, buffer, &data, &bytes) == napi_ok && bytes == kLentBytes;
+    if (!there) {               // the first, or somebody gave it away to another thread
+      upcalls_.release(lent_);
+      if (napi_create_arraybuffer(env, kLentBytes, &data, &buffer) != napi_ok || napi_create_reference(env, buffer, 1, &lent_) != napi_ok) return false;
+    }
+    std::memcpy(data, body.data(), body.size());
+    return napi_create_typedarray(env, napi_uint8_array, body.size(), buffer, 0, &out) == napi_ok;
   }
   void complaint(uint64_t session, uint64_t seqno) override {
     const Scope scope(upcalls_.env());
@@ -221,7 +249,11 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!inLog(from) || from > engine_->committed()) return wrongArgument(info, "a seqno of a committed entry within the log");
     std::vector<uint8_t> run;
     engine_->committedRun(from, seqno(info, 1), info[2].ToNumber().Uint32Value(), run);
-    return copyBytes(info.Env(), run);
+    Bytes room;
+    if (!readBytes(info[3], room) || room.size() < run.size()) return copyBytes(info.Env(), run);
+    auto into = info[3].As<Napi::Uint8Array>();
+    std::memcpy(into.Data(), run.data(), run.size());
+    return Napi::Uint8Array::New(info.Env(), run.size(), into.ArrayBuffer(), into.ByteOffset());
   }
   Napi::Value AppendRun(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
@@ -271,6 +303,13 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!engine_ || !readBytes(info[0], life) || life.size() != id.size()) return wrongArgument(info, "a life id of 16 bytes");
     std::memcpy(id.data(), life.data(), id.size());
     return Napi::Boolean::New(info.Env(), engine_->setLife(id));
+  }
+  Napi::Value HearRequests(const Napi::CallbackInfo& info) {
+    if (!engine_) return info.Env().Undefined();
+    const fabric::UdpCounters group = udp_ ? udp_->counters(engine_->groupEndpoint()) : fabric::UdpCounters{};
+    engine_->hearRequests(info[0].ToBoolean());
+    if (engine_->groupEndpoint() == fabric::kNoEndpoint) addReceived(leftGroup_, group);
+    return info.Env().Undefined();
   }
   Napi::Value Reconfigure(const Napi::CallbackInfo& info) {
     const Upcalls::Nested nested(upcalls_);
@@ -372,11 +411,8 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     Napi::Object o = Napi::Object::New(info.Env());
     if (udp_ && engine_) {
       fabric::UdpCounters c = udp_->counters(engine_->endpoint());
-      const fabric::UdpCounters group = udp_->counters(engine_->groupEndpoint());
-      c.datagramsReceived += group.datagramsReceived;
-      c.bytesReceived += group.bytesReceived;
-      c.foreignDatagrams += group.foreignDatagrams;
-      c.receiveCalls += group.receiveCalls;
+      addReceived(c, udp_->counters(engine_->groupEndpoint()));
+      addReceived(c, leftGroup_);
       const auto set = [&](const char* name, uint64_t v) { o.Set(name, static_cast<double>(v)); };
       set("datagramsReceived", c.datagramsReceived); set("datagramsSent", c.datagramsSent); set("bytesReceived", c.bytesReceived);
       set("bytesSent", c.bytesSent); set("sendDrops", c.sendDrops); set("foreignDatagrams", c.foreignDatagrams);
@@ -441,14 +477,17 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     upcalls_.release(onComplaint_);
     upcalls_.release(onTick_);
     upcalls_.release(onAppended_);
+    upcalls_.release(lent_);
     keep_.clear();
   }
 
   Upcalls upcalls_;
   napi_ref onExecute_ = nullptr, onQuery_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr, onAppended_ = nullptr;
+  napi_ref lent_ = nullptr;               // see lend()
   std::vector<Napi::ObjectReference> keep_;
   std::unique_ptr<protocol::Replica> engine_;
   fabric::UdpFabric* udp_ = nullptr;      // null on the loop
+  fabric::UdpCounters leftGroup_;         // of group endpoints that were left
   bool closed_ = false;
   int inUpcall_ = 0;
 };
@@ -471,7 +510,7 @@ Napi::Function defineReplicaEngine(Napi::Env env) {
       O::InstanceMethod("truncate", &O::Truncate), O::InstanceMethod("restore", &O::Restore),
       O::InstanceMethod("committedRun", &O::CommittedRun), O::InstanceMethod("appendRun", &O::AppendRun),
       O::InstanceMethod("reexecute", &O::Reexecute),
-      O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("reconfigure", &O::Reconfigure),
+      O::InstanceMethod("setLife", &O::SetLife), O::InstanceMethod("hearRequests", &O::HearRequests), O::InstanceMethod("reconfigure", &O::Reconfigure),
       O::InstanceMethod("setDurable", &O::SetDurable), O::InstanceMethod("exportRows", &O::ExportRows),
       O::InstanceMethod("takeDisplaced", &O::TakeDisplaced), O::InstanceMethod("appendLoaded", &O::AppendLoaded), O::InstanceMethod("resume", &O::Resume),
       O::InstanceMethod("beginEpoch", &O::BeginEpoch), O::InstanceMethod("sendToAddress", &O::SendToAddress),

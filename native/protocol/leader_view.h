@@ -16,6 +16,7 @@ struct LeaderView {
   struct Backup {
     uint64_t acked;            // it has the log up to here, with the leader's hash
     uint64_t heardUs;          // its last PREPARE-OK of this view; 0: none yet
+    uint64_t askedUs;          // when the first PREPARE left that it has not answered; 0: none has
     uint64_t resentUs;         // when entries were last sent to it again,
     uint64_t resentAt;         // where its log ended by then,
     uint64_t resentTo[kResendWindow];   // the last seqnos of those PREPAREs,

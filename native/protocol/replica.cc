@@ -52,14 +52,27 @@ int Replica::start() {
   fabric::EndpointOptions own;
   own.bind = config_.replicas[config_.replica];
   if (int error = fabric_->attach(own, this, unicast_)) return error;
-  if (config_.multicastGroup.family) {
-    fabric::EndpointOptions group;
-    group.bind = config_.multicastGroup;
-    group.multicast = true;
-    group.interfaceAddress = config_.multicastInterface;
-    if (int error = fabric_->attach(group, this, multicast_)) return error;
+  return joinGroup();
+}
+
+int Replica::joinGroup() {
+  if (!config_.multicastGroup.family || multicast_ != fabric::kNoEndpoint) return 0;
+  fabric::EndpointOptions group;
+  group.bind = config_.multicastGroup;
+  group.multicast = true;
+  group.interfaceAddress = config_.multicastInterface;
+  return fabric_->attach(group, this, multicast_);
+}
+
+void Replica::hearRequests(bool wanted) {
+  if (closed_ || (!wanted && status_ != Status::Recovery)) return;
+  hears_ = wanted;
+  if (wanted) {
+    joinGroup();                // if it fails, onTimer() tries again
+  } else if (multicast_ != fabric::kNoEndpoint) {
+    fabric_->detach(multicast_, this);
+    multicast_ = fabric::kNoEndpoint;
   }
-  return 0;
 }
 
 void Replica::close() {
@@ -312,6 +325,7 @@ bool Replica::deliverControl() {
 
 void Replica::onTimer() {
   if (closed_) return;
+  if (hears_) joinGroup();
   tick();
   if (closed_) return;
   replicate();

@@ -106,6 +106,9 @@ class Replica final : public fabric::Receiver {
   bool hasLife() const { return hasLife_; }
   const LifeId& life() const { return life_; }
   void freeze(uint64_t view);
+  /// RECOVERY: whether to listen to the multicast group, where there is one. Who is far from able to use requests saves the host their way
+  /// up; whoever enters a view listens again.
+  void hearRequests(bool wanted);
   /// `hashes`: the records' summary hashes back to back, where the caller has verified them; else empty.
   bool install(uint64_t view, Mode mode, uint64_t keepTo, const std::vector<Bytes>& records, Bytes hashes = {});
   bool commitTo(uint64_t seqno);
@@ -246,6 +249,8 @@ class Replica final : public fabric::Receiver {
 
   // LEADER views (replica_leader.cc)
   void beginView();
+  int joinGroup();
+  uint32_t answering();
   bool accepts() const;
   bool endsEpoch() const;
   void tellMembers(uint32_t stream);
@@ -301,6 +306,7 @@ class Replica final : public fabric::Receiver {
   Mode mode_ = Mode::Speculative;
   uint64_t view_ = 0, lastNormalView_ = 0, executed_ = 0, committed_ = 0;
   const bool tracing_, persists_, waits_;   // waits_: Durability::Sync
+  bool hears_ = true;                  // ... the multicast group
   bool hasLife_ = false, halted_ = false, closed_ = false, executing_ = false, progressed_ = false;
   LifeId life_{};                      // that of the cluster; frames are sealed under the epoch's
   uint32_t epoch_ = 0;

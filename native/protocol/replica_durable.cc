@@ -85,6 +85,7 @@ bool Replica::resume(uint64_t view, uint64_t lastNormalView, Mode mode) {
   lastNormalView_ = lastNormalView;
   mode_ = mode;
   status_ = Status::Reconciliation;
+  hearRequests(true);
   publish();
   return true;
 }

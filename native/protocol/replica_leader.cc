@@ -16,12 +16,14 @@ constexpr uint32_t kGapsBeforeAsking = 2;          // PREPAREs behind a gap: one
 constexpr uint32_t kResendEntries = 512;           // of one PREPARE that repeats entries
 constexpr uint64_t kResendEveryUs = 1000;          // to one backup; twice as long each time that nothing came of it ...
 constexpr uint64_t kLongestResendUs = 32'000;      // ... up to this: its answer, or it, is slow
+constexpr uint64_t kSilentUs = 500'000;            // no answer for so long: the backup is down, or takes no part
 constexpr uint32_t kForwardsPerBatch = 16;
 constexpr uint32_t kForwardsPerSecond = 2000;
 }  // namespace
 
 /// View, mode and the log with which the view begins are set.
 void Replica::beginView() {
+  hearRequests(true);
   leads_ = view_ % config_.n == config_.replica;
   leader_ = {};
   fast_ = {};
@@ -217,10 +219,25 @@ void Replica::sendPrepares() {
     leader_.inFlightFirst = (leader_.inFlightFirst + 1) % kPrepareWindow;
     leader_.inFlightCount--;
   }
+  if (leader_.prepared == log_.end() || leader_.inFlightCount == kPrepareWindow) return;
+  const uint32_t backups = answering();
   while (leader_.prepared < log_.end() && leader_.inFlightCount < kPrepareWindow) {
-    leader_.prepared = sendPrepare(~0u, leader_.prepared + 1, log_.end(), std::max(config_.prepareBatch, 1u));
+    leader_.prepared = sendPrepare(backups, leader_.prepared + 1, log_.end(), std::max(config_.prepareBatch, 1u));
     if (batching) leader_.inFlight[(leader_.inFlightFirst + leader_.inFlightCount++) % kPrepareWindow] = leader_.prepared;
   }
+}
+
+/// The backups that PREPAREs are sent to: not those that leave them unanswered for long. One that comes back is told where the log ends by
+/// prepareAgain(), says what it lacks, and with that is among them again.
+uint32_t Replica::answering() {
+  const uint64_t now = nowUs();
+  uint32_t backups = 0;
+  for (uint32_t i = 0; i < config_.n; i++) {
+    LeaderView::Backup& backup = leader_.backups[i];
+    if (backup.acked >= leader_.prepared || !backup.askedUs) backup.askedUs = std::max<uint64_t>(now, 1);
+    if (now < std::max(backup.askedUs, backup.heardUs) + kSilentUs) backups |= 1u << i;
+  }
+  return backups;
 }
 
 /// One PREPARE of the entries from `first` on, as many of them up to `last` as it may hold; returns the last one it holds.

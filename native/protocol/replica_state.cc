@@ -21,6 +21,7 @@ LeaderView canonical(const LeaderView& view) {
   LeaderView out = view;
   out.early = std::min(view.early, kEarlyThatCount);
   out.inFlightFirst = 0;
+  for (auto& backup : out.backups) backup.askedUs = 0;
   for (uint32_t i = 0; i < kPrepareWindow; i++)
     out.inFlight[i] = i < view.inFlightCount ? view.inFlight[(view.inFlightFirst + i) % kPrepareWindow] : 0;
   return out;

@@ -6,6 +6,7 @@ import { ReplicaStatus } from "../data/binding.js";
 import { type Context, equalBytes } from "./context.js";
 import type { HeartbeatMessage } from "./heartbeat-message.js";
 import { HashBytes } from "./messages.js";
+import { messageRoom } from "./send-room.js";
 import { PositionBytes, type Snapshot } from "./snapshot.js";
 import { encodeSnapshotChunk, type FetchSnapshotMessage } from "./snapshot-messages.js";
 
@@ -80,7 +81,7 @@ export class Checkpoints {
     if (message.checkpoint > 0) this.note(from, { seqno: message.checkpoint, digest: message.digest });
   }
 
-  /** The body of the SNAPSHOT-CHUNK that answers `from`, a member; undefined: it asks for what lies behind the end. */
+  /** The body (in messageRoom) of the SNAPSHOT-CHUNK that answers `from`, a member; undefined: it asks for what lies behind the end. */
   chunkFor(nowUs: number, from: number, message: FetchSnapshotMessage): Uint8Array | undefined {
     const asked = message.seqno !== 0 && message.seqno === this.previous?.seqno ? this.previous : this.newestTaken;
     const { view } = this.context.data;
@@ -93,16 +94,8 @@ export class Checkpoints {
     if (offset > total) return undefined;
     const length = Math.min(message.length, this.context.messageBytes, total - offset);
     const bytes = slice(machine, sessions, offset, length);
-    return encodeSnapshotChunk({
-      view,
-      seqno,
-      position,
-      digest,
-      machineBytes: machine.length,
-      sessionBytes: sessions.length,
-      offset,
-      bytes,
-    });
+    const [machineBytes, sessionBytes] = [machine.length, sessions.length];
+    return encodeSnapshotChunk({ view, seqno, position, digest, machineBytes, sessionBytes, offset, bytes }, messageRoom);
   }
 
   /** `from` is catching up and needs the entries above `seqno`. */

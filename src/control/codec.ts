@@ -8,8 +8,9 @@ const TwoTo32 = 0x1_0000_0000;
 export class Writer {
   private readonly buffer: Buffer;
   private at = 0;
-  constructor(size: number) {
-    this.buffer = Buffer.alloc(size);
+  /** Into `room`, where there is enough of it: what is written must be sent before the next message takes its place. */
+  constructor(size: number, room?: Buffer) {
+    this.buffer = room && size <= room.length ? room.subarray(0, size) : Buffer.alloc(size);
   }
   u8(value: number): this {
     this.at = this.buffer.writeUInt8(value, this.at);
@@ -83,8 +84,12 @@ export class Reader {
   }
   /** A copy: the frame's bytes are only lent. (Not slice(): a Buffer's does not copy.) */
   bytes(size: number): Uint8Array {
+    return new Uint8Array(this.lent(size));
+  }
+  /** The frame's own bytes: gone when its handler returns. */
+  lent(size: number): Uint8Array {
     const at = this.take(size);
-    return at < 0 ? new Uint8Array(0) : new Uint8Array(this.buffer.subarray(at, at + size));
+    return at < 0 ? new Uint8Array(0) : this.buffer.subarray(at, at + size);
   }
   vector(n: number): number[] {
     const values: number[] = [];

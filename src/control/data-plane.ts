@@ -58,8 +58,10 @@ export interface DataPlane {
   restore(snapshot: Snapshot): boolean;
   /** RECOVERY: takes the life that was learned. False: another status. */
   setLife(lifeId: Uint8Array): boolean;
+  /** RECOVERY: whether requests are of use here, or should not even come. Who enters a view hears them again. */
+  hearRequests(wanted: boolean): void;
   /** Committed entries from `from` to `to`, about `maxBytes` of them: see NativeReplicaEngine.committedRun. */
-  committedRun(from: number, to: number, maxBytes: number): Uint8Array;
+  committedRun(from: number, to: number, maxBytes: number, room: Uint8Array): Uint8Array;
   /**
    * RECOVERY: appends a run of committed entries that begins behind the log's end, executes and commits them. `hashes`: their summary
    * hashes, 32 bytes each, if they are known. How many were left out, since the log has no room for them; -1: it does not fit.

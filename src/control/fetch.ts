@@ -2,6 +2,7 @@
 import { MessageType, ReplicaStatus } from "../data/binding.js";
 import type { Context } from "./context.js";
 import { encodeFetchReply, type FetchedRecord, type FetchMessage, type FetchRange, FetchWhat } from "./messages.js";
+import { messageRoom, runRoom } from "./send-room.js";
 
 /**
  * Within its view a log stands still (RECONCILIATION) or only grows (NORMAL), so every part of it may be handed out there;
@@ -23,9 +24,9 @@ export function answerFetch(context: Context, from: number, message: FetchMessag
     const { from: first, to } = message.ranges[0] as FetchRange;
     if (first <= data.logBase || first > data.committed) return;
     // A range of one entry names none but the first: the release that asks for a message at a time asks so.
-    const run = data.committedRun(first, to === first ? data.committed : to, context.messageBytes);
+    const run = data.committedRun(first, to === first ? data.committed : to, context.messageBytes, runRoom);
     const reply = { view: data.view, what, from: first, committed: data.committed, run } as const;
-    context.send(from, MessageType.FetchReply, encodeFetchReply(reply));
+    context.send(from, MessageType.FetchReply, encodeFetchReply(reply, messageRoom));
     return;
   }
   const records = collect(context, message.ranges, end);

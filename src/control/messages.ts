@@ -100,7 +100,7 @@ export interface CommittedRun {
   what: typeof FetchWhat.Committed;
   from: number;
   committed: number;
-  /** See NativeReplicaEngine.committedRun. */
+  /** See NativeReplicaEngine.committedRun. Of the frame: whoever keeps it makes a copy. */
   run: Uint8Array;
   /** Not on the wire: the only record, whose hash is computed on another thread. */
   single?: FetchedRecord;
@@ -259,7 +259,7 @@ export function decodeFetch(body: Uint8Array): FetchMessage | undefined {
   return r.finish({ view, what, ranges });
 }
 
-export function encodeFetchReply(m: FetchReplyMessage): Uint8Array {
+export function encodeFetchReply(m: FetchReplyMessage, room?: Buffer): Uint8Array {
   if (m.what === FetchWhat.Rows) {
     return new Writer(24 + m.rows.length)
       .u64(m.view)
@@ -272,7 +272,7 @@ export function encodeFetchReply(m: FetchReplyMessage): Uint8Array {
       .done();
   }
   if (m.what === FetchWhat.Committed) {
-    return new Writer(32 + m.run.length)
+    return new Writer(32 + m.run.length, room)
       .u64(m.view)
       .u8(m.what)
       .u8(0)
@@ -301,7 +301,7 @@ export function decodeFetchReply(body: Uint8Array): FetchReplyMessage | undefine
   }
   if (what === FetchWhat.Committed) {
     const from = r.u64();
-    return r.finish({ view, what, from, committed: r.u64(), run: r.bytes(count) });
+    return r.finish({ view, what, from, committed: r.u64(), run: r.lent(count) });
   }
   if (what !== FetchWhat.Records) return undefined;
   const records: FetchedRecord[] = [];

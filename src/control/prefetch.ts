@@ -14,14 +14,16 @@ import type { SnapshotFetch } from "./snapshot-fetch.js";
 /** Near enough: a reconciliation brings the rest. */
 const NearEntries = 4096;
 const Tries = 4;
-/** Of a group under load entries take a third of the time, in runs that keep no core for long ... */
-const RestFactor = 2;
-const RunUnderLoad = 300;
+/** Of a group under load entries take a quarter of the time, in runs that keep no core for long ... */
+const RestFactor = 3;
+const RunUnderLoad = 200;
 /** ... and more of it unless the distance shrinks by a tenth in each such period. */
-const LagPeriodUs = 250_000;
+const LagPeriodUs = 500_000;
 const LagShare = 0.9;
 /** Runs that overtook one that is lost. */
 const MostWaiting = 8;
+/** A leader has most to do: so many of its answers are let pass while another replica may answer. */
+const LeaderAnswersPassed = 4;
 /** A source that answers no query for so long is left for another. */
 const SilentUs = 500_000;
 
@@ -54,6 +56,8 @@ export class Prefetch {
   private lagUs = 0;
   /** The source sent nothing of what it was asked for. */
   private gaveUp = false;
+  /** The leader's answers since there is no source. */
+  private passed = 0;
 
   constructor(context: Context, host: PrefetchHost, snapshots: SnapshotFetch) {
     this.context = context;
@@ -65,6 +69,11 @@ export class Prefetch {
   /** Whether the log holds about all that the source had committed when it last said so. */
   get near(): boolean {
     return this.source >= 0 && this.context.data.logEnd + NearEntries >= this.committed;
+  }
+
+  /** Whether there is a source, and the log is not near. */
+  get far(): boolean {
+    return this.source >= 0 && !this.near;
   }
 
   /** What is under way; the log's end and where it should be. */
@@ -82,7 +91,9 @@ export class Prefetch {
     if (answer.status !== ReplicaStatus.Normal) return;
     const serves = this.source >= 0 && nowUs - this.answeredUs < SilentUs;
     if (this.source !== from && serves && !this.gaveUp) return;
+    if (this.source !== from && this.context.leaderOf(answer.view) === from && this.passed++ < LeaderAnswersPassed) return;
     if (this.source !== from) this.stop();
+    this.passed = 0;
     this.source = from;
     this.committed = answer.committed;
     this.answeredUs = nowUs;
@@ -120,6 +131,7 @@ export class Prefetch {
       if (!known) this.waiting.push({ from: message.from, to: last, message, hashing: false });
     }
     if (!this.append(nowUs)) return false;
+    if (!hashed && this.waiting.some((one) => one.message === message)) keep(message);
     if (this.window) this.advance(nowUs);
     return true;
   }
@@ -225,10 +237,16 @@ export class Prefetch {
   private hashedLater(from: number, message: CommittedRun): boolean {
     const { data, messageBytes } = this.context;
     if (message.run.length <= messageBytes + HashBytes || message.single) return false;
+    keep(message);
     const record = message.run.subarray(HashBytes + 4);
     message.single = { seqno: message.from, record };
     return data.hashLater(from, message, [{ previous: data.hashAt(data.logEnd), records: [message.single] }]);
   }
+}
+
+/** The frame that it came in is only lent. */
+function keep(message: CommittedRun): void {
+  message.run = new Uint8Array(message.run);
 }
 
 /** How many entries a run holds; 0: malformed. */

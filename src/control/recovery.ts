@@ -62,6 +62,10 @@ export class Recovery {
   /** When something last came for the installation that is under way. */
   private installUs = 0;
   private told = "";
+  /** Whether requests come here. They are of no use before the log is nearly whole, and each costs this process more than what it fetches. */
+  private hears = true;
+  /** It was near already: it falls behind only for moments. */
+  private caughtUp = false;
   /** Only while RecoverySilence is switched off: the log that is copied. */
   private naive: Copy | undefined;
 
@@ -214,6 +218,10 @@ export class Recovery {
 
   private tell(): void {
     if (this.context.data.status !== ReplicaStatus.Recovery) return;
+    this.caughtUp ||= this.prefetch.near;
+    const hears = this.caughtUp || !this.prefetch.far;
+    if (hears !== this.hears) this.context.data.hearRequests(hears);
+    this.hears = hears;
     const { code, text } = this.state;
     if (this.told === code) return;
     this.told = code;

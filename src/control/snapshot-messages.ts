@@ -22,6 +22,7 @@ export interface SnapshotChunkMessage {
   machineBytes: number;
   sessionBytes: number;
   offset: number;
+  /** Of the frame: whoever keeps them makes a copy. */
   bytes: Uint8Array;
 }
 
@@ -38,8 +39,8 @@ export function decodeFetchSnapshot(body: Uint8Array): FetchSnapshotMessage | un
   return r.finish({ seqno, offset, length });
 }
 
-export function encodeSnapshotChunk(m: SnapshotChunkMessage): Uint8Array {
-  return new Writer(16 + PositionBytes + HashBytes + 28 + m.bytes.length)
+export function encodeSnapshotChunk(m: SnapshotChunkMessage, room?: Buffer): Uint8Array {
+  return new Writer(16 + PositionBytes + HashBytes + 28 + m.bytes.length, room)
     .u64(m.view)
     .u64(m.seqno)
     .bytes(m.position)
@@ -61,7 +62,7 @@ export function decodeSnapshotChunk(body: Uint8Array): SnapshotChunkMessage | un
   const machineBytes = r.u64();
   const sessionBytes = r.u64();
   const offset = r.u64();
-  const bytes = r.bytes(r.u32());
+  const bytes = r.lent(r.u32());
   if (machineBytes + sessionBytes > Number.MAX_SAFE_INTEGER || offset + bytes.length > machineBytes + sessionBytes) r.ok = false;
   return r.finish({ view, seqno, position, digest, machineBytes, sessionBytes, offset, bytes });
 }

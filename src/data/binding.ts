@@ -334,9 +334,9 @@ export interface NativeReplicaEngine {
   restore(seqno: number, position: Uint8Array, sessions: Uint8Array): boolean;
   /**
    * Committed entries from `from` to `to`, as many as `maxBytes` hold and at least one: the summary hash of the last (32 bytes), then for each
-   * the length of its record (uint32) and the record.
+   * the length of its record (uint32) and the record. In `room`, if that is large enough.
    */
-  committedRun(from: number, to: number, maxBytes: number): Uint8Array;
+  committedRun(from: number, to: number, maxBytes: number, room?: Uint8Array): Uint8Array;
   /**
    * Appends such a run, which begins behind the log's end, executes it and commits up to there, in RECOVERY or NORMAL in a LEADER view. How
    * many entries were left out: the log is full, or the machine stands still. -1: malformed, or it has another
@@ -363,6 +363,8 @@ export interface NativeReplicaEngine {
   reexecute(from: number, to: number): boolean;
   /** A replica in RECOVERY takes the life id that it has learned; it stays in RECOVERY. */
   setLife(lifeId: Uint8Array): boolean;
+  /** RECOVERY: whether to listen to the multicast group, where there is one. Who enters a view listens again. */
+  hearRequests(wanted: boolean): void;
   /**
    * Enters RECOVERY in a later epoch of this life, with log and sessions as they are: from now on this replica is index `replica` of
    * `replicas`. Frames of the former epoch neither leave nor enter. False and unchanged: closed, an upcall runs, or no later epoch.

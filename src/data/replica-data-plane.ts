@@ -187,8 +187,12 @@ export class ReplicaDataPlane implements DataPlane {
     return this.#engine.setLife(lifeId);
   }
 
-  committedRun(from: number, to: number, maxBytes: number): Uint8Array {
-    return this.#engine.committedRun(from, to, maxBytes);
+  hearRequests(wanted: boolean): void {
+    this.#engine.hearRequests(wanted);
+  }
+
+  committedRun(from: number, to: number, maxBytes: number, room: Uint8Array): Uint8Array {
+    return this.#engine.committedRun(from, to, maxBytes, room);
   }
 
   appendRun(run: Uint8Array, hashes: Uint8Array | undefined): number {

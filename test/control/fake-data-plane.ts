@@ -88,6 +88,8 @@ export class FakeDataPlane implements DataPlane {
   events: ControlEvent[] = [];
   installs: { view: number; keepTo: number; records: number }[] = [];
   restores: number[] = [];
+  /** Whether requests come here. */
+  hears = true;
   answered: [number, number][] = [];
   counts = { reconciliations: 0, syncs: 0, modeSwitches: 0 };
   /** Test builds only: appends go on while the log is frozen. */
@@ -234,6 +236,9 @@ export class FakeDataPlane implements DataPlane {
     if (this.status !== ReplicaStatus.Recovery) return false;
     this.lifeId = lifeId;
     return true;
+  }
+  hearRequests(wanted: boolean): void {
+    this.hears = wanted;
   }
   committedRun(from: number, to: number, maxBytes: number): Uint8Array {
     if (from <= this.logBase || from > this.committed) throw new Error(`committedRun(${from})`);

@@ -1,4 +1,5 @@
 // The replica engine as a JavaScript object: the control plane's verbs and the upcalls, nothing else.
+#include "addon/lent_body.h"
 #include "addon/upcall.h"
 #include "addon/values.h"
 #include "protocol/replica.h"
@@ -9,9 +10,6 @@ namespace squall::addon {
 namespace {
 
 constexpr size_t kPositionBytes = 48;     // summary hash 32, cumulative bytes 8, logical time 8
-
-constexpr size_t kLentFrom = 4 * 1024;
-constexpr size_t kLentBytes = 72 * 1024;  // a message of the usual size
 
 void addReceived(fabric::UdpCounters& to, const fabric::UdpCounters& from) {
   to.datagramsReceived += from.datagramsReceived;
@@ -112,27 +110,10 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!scope.ok() || napi_create_uint32(env, static_cast<uint32_t>(frame.type), &arguments[0]) != napi_ok ||
         napi_create_double(env, static_cast<double>(frame.sender), &arguments[1]) != napi_ok ||
         napi_create_uint32(env, frame.stream, &arguments[2]) != napi_ok ||
-        (!lend(frame.body, arguments[3]) &&
+        (!lent_.lend(env, frame.body, arguments[3]) &&
          napi_create_buffer_copy(env, frame.body.size(), frame.body.data(), nullptr, &arguments[3]) != napi_ok)) return;
     const Inside inside(inUpcall_);
     upcalls_.call(onControl_, 4, arguments);
-  }
-  /// A large body in memory that is used again for the next one: where log and state are fetched, each in memory of its own would be garbage
-  /// of tens of MB a second. False: a small one, or it does not go.
-  bool lend(Bytes body, napi_value& out) {
-    if (body.size() < kLentFrom || body.size() > kLentBytes) return false;
-    napi_env env = upcalls_.env();
-    napi_value buffer = nullptr;
-    void* data = nullptr;
-    size_t bytes = 0;
-    const bool there = lent_ && napi_get_reference_value(env, lent_, &buffer) == napi_ok && buffer &&
-                       napi_get_arraybuffer_info(env, buffer, &data, &bytes) == napi_ok && bytes == kLentBytes;
-    if (!there) {               // the first, or somebody gave it away to another thread
-      upcalls_.release(lent_);
-      if (napi_create_arraybuffer(env, kLentBytes, &data, &buffer) != napi_ok || napi_create_reference(env, buffer, 1, &lent_) != napi_ok) return false;
-    }
-    std::memcpy(data, body.data(), body.size());
-    return napi_create_typedarray(env, napi_uint8_array, body.size(), buffer, 0, &out) == napi_ok;
   }
   void complaint(uint64_t session, uint64_t seqno) override {
     const Scope scope(upcalls_.env());
@@ -305,10 +286,9 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     return Napi::Boolean::New(info.Env(), engine_->setLife(id));
   }
   Napi::Value HearRequests(const Napi::CallbackInfo& info) {
-    if (!engine_) return info.Env().Undefined();
-    const fabric::UdpCounters group = udp_ ? udp_->counters(engine_->groupEndpoint()) : fabric::UdpCounters{};
-    engine_->hearRequests(info[0].ToBoolean());
-    if (engine_->groupEndpoint() == fabric::kNoEndpoint) addReceived(leftGroup_, group);
+    const fabric::UdpCounters group = udp_ && engine_ ? udp_->counters(engine_->groupEndpoint()) : fabric::UdpCounters{};
+    if (engine_) engine_->hearRequests(info[0].ToBoolean());
+    if (engine_ && engine_->groupEndpoint() == fabric::kNoEndpoint) addReceived(leftGroup_, group);
     return info.Env().Undefined();
   }
   Napi::Value Reconfigure(const Napi::CallbackInfo& info) {
@@ -477,13 +457,13 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     upcalls_.release(onComplaint_);
     upcalls_.release(onTick_);
     upcalls_.release(onAppended_);
-    upcalls_.release(lent_);
+    lent_.release(upcalls_.env());
     keep_.clear();
   }
 
   Upcalls upcalls_;
   napi_ref onExecute_ = nullptr, onQuery_ = nullptr, onControl_ = nullptr, onComplaint_ = nullptr, onTick_ = nullptr, onAppended_ = nullptr;
-  napi_ref lent_ = nullptr;               // see lend()
+  LentBody lent_;
   std::vector<Napi::ObjectReference> keep_;
   std::unique_ptr<protocol::Replica> engine_;
   fabric::UdpFabric* udp_ = nullptr;      // null on the loop

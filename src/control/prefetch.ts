@@ -22,8 +22,6 @@ const LagPeriodUs = 500_000;
 const LagShare = 0.9;
 /** Runs that overtook one that is lost. */
 const MostWaiting = 8;
-/** A leader has most to do: so many of its answers are let pass while another replica may answer. */
-const LeaderAnswersPassed = 4;
 /** A source that answers no query for so long is left for another. */
 const SilentUs = 500_000;
 
@@ -56,8 +54,6 @@ export class Prefetch {
   private lagUs = 0;
   /** The source sent nothing of what it was asked for. */
   private gaveUp = false;
-  /** The leader's answers since there is no source. */
-  private passed = 0;
 
   constructor(context: Context, host: PrefetchHost, snapshots: SnapshotFetch) {
     this.context = context;
@@ -91,9 +87,7 @@ export class Prefetch {
     if (answer.status !== ReplicaStatus.Normal) return;
     const serves = this.source >= 0 && nowUs - this.answeredUs < SilentUs;
     if (this.source !== from && serves && !this.gaveUp) return;
-    if (this.source !== from && this.context.leaderOf(answer.view) === from && this.passed++ < LeaderAnswersPassed) return;
     if (this.source !== from) this.stop();
-    this.passed = 0;
     this.source = from;
     this.committed = answer.committed;
     this.answeredUs = nowUs;

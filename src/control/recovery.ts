@@ -162,8 +162,9 @@ export class Recovery {
     const { f, data } = this.context;
     if (Buffer.compare(message.bootId, this.context.bootId) !== 0 || message.epoch !== this.context.epoch) return true;
     this.answers.set(from, message);
+    let [source, answer] = [from, message];
     if (!this.known) {
-      const agreeing = [...this.answers.values()].filter((answer) => Buffer.compare(answer.lifeId, message.lifeId) === 0);
+      const agreeing = [...this.answers].filter(([, { lifeId }]) => Buffer.compare(lifeId, message.lifeId) === 0);
       if (agreeing.length <= f) return true;
       if (data.lifeId !== undefined && Buffer.compare(message.lifeId, data.lifeId) !== 0) {
         this.host.fail("the data directory belongs to another life of the cluster than the one that its replicas live");
@@ -171,12 +172,17 @@ export class Recovery {
       }
       if (!data.setLife(message.lifeId)) return true;
       this.known = true;
-      this.context.reborn(1 + Math.max(...agreeing.map((answer) => answer.incarnation)));
+      this.context.reborn(1 + Math.max(...agreeing.map(([, { incarnation }]) => incarnation)));
       this.queryUs = nowUs;
+      // A leader has most to do.
+      const backup = agreeing.find(
+        ([replica, { status, view }]) => status === ReplicaStatus.Normal && this.context.leaderOf(view) !== replica,
+      );
+      [source, answer] = backup ?? [source, answer];
     }
     if (data.lifeId === undefined || Buffer.compare(message.lifeId, data.lifeId) !== 0 || this.installer.running) return true;
     this.context.load.heard(nowUs, message.committed);
-    this.prefetch.onAnswer(nowUs, from, message);
+    this.prefetch.onAnswer(nowUs, source, answer);
     if (!this.context.guard(Guard.RecoverySilence)) this.copy(nowUs, from, message);
     return true;
   }

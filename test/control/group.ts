@@ -262,7 +262,9 @@ export class Group {
     return this.sent.filter((frame) => frame.type === type && frame.atUs >= sinceUs).length;
   }
 
-  #send(from: number, to: number, type: number, body: Uint8Array): void {
+  #send(from: number, to: number, type: number, lentBody: Uint8Array): void {
+    // What is sent may be written over when the call returns.
+    const body = Uint8Array.from(lentBody);
     const targets = to >= 0 ? [to] : [...this.data.keys()].filter((r) => r !== from);
     for (const target of targets) {
       this.sent.push({ atUs: this.nowUs, from, to: target, type });

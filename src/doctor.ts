@@ -4,7 +4,7 @@ import { type ClusterSource, loadCluster, readClusterFile } from "./config.js";
 import type { Cluster } from "./config-types.js";
 import { configDigest } from "./data/boot.js";
 import { type DoctorCheck, fail, ok, warn } from "./doctor/checks.js";
-import { judgeGroup, judgeMember, judgeTarget, type LocalFacts, type Member } from "./doctor/judge.js";
+import { judgeGroup, judgeMember, judgeTarget, type LocalFacts, type Member, mayBeDeaf } from "./doctor/judge.js";
 import { isLocal, lostOnPort, routeTo } from "./doctor/machine.js";
 import { examineMembers, reachedByTarget } from "./doctor/probe.js";
 import { SquallError } from "./errors.js";
@@ -53,7 +53,8 @@ export async function doctor(options: DoctorOptions): Promise<DoctorReport> {
   for (const member of members) checks.push(...judgeMember(cluster, member, await localFacts(cluster, member.id), own));
   const present = members.filter((member) => member.evidence.welcome !== undefined).map(({ id }) => id);
   if (present.length > 0 && cluster.network.design !== "unicast") {
-    checks.push(...judgeTarget(cluster, present, await reachedByTarget(cluster, present, deadlineMs)));
+    const deaf = new Set(members.filter(mayBeDeaf).map(({ id }) => id));
+    checks.push(...judgeTarget(cluster, present, await reachedByTarget(cluster, present, deadlineMs), deaf));
   }
   if (options.id === undefined) checks.push(...judgeGroup(cluster, members));
   return { ok: checks.every(({ result }) => result !== "fail"), cluster: Buffer.from(cluster.group).toString("hex"), checks };

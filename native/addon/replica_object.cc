@@ -230,8 +230,7 @@ class ReplicaObject : public Napi::ObjectWrap<ReplicaObject>, public protocol::R
     if (!inLog(from) || from > engine_->committed()) return wrongArgument(info, "a seqno of a committed entry within the log");
     std::vector<uint8_t> run;
     engine_->committedRun(from, seqno(info, 1), info[2].ToNumber().Uint32Value(), run);
-    Bytes room;
-    if (!readBytes(info[3], room) || room.size() < run.size()) return copyBytes(info.Env(), run);
+    if (Bytes room; !readBytes(info[3], room) || room.size() < run.size()) return copyBytes(info.Env(), run);
     auto into = info[3].As<Napi::Uint8Array>();
     std::memcpy(into.Data(), run.data(), run.size());
     return Napi::Uint8Array::New(info.Env(), run.size(), into.ArrayBuffer(), into.ByteOffset());

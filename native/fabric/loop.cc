@@ -158,6 +158,7 @@ void LoopHub::deliver(LoopPort& port, const Event& event) {
     for (size_t i = 0; i < port.members_.size(); ++i) {
       LoopPort::Member& member = *port.members_[i];
       if (member.receiver == nullptr) continue;
+      if (event.group != 0 && !port.listens(member, event.group)) continue;
       attached = true;
       const uint64_t its = member.receiver->group();
       if (its != 0 && its != group) continue;
@@ -206,7 +207,7 @@ void LoopHub::send(LoopPort& from, const Address& to, Buffer* buffer, uint32_t l
     return;
   }
   if (to.port < kFirstLoopGroup) {
-    sendOn(from.index_, to.port, buffer, length, false, 0);
+    sendOn(from.index_, to.port, 0, buffer, length, false, 0);
     return;
   }
   const size_t index = to.port - kFirstLoopGroup;
@@ -224,10 +225,10 @@ void LoopHub::send(LoopPort& from, const Address& to, Buffer* buffer, uint32_t l
     if (!random) random.reset(new Random(streamSeed(seed_, kGroupStream, from.index_, to.port)));
     commonDelayUs = defaults_.baseDelayUs + random->exponential(defaults_.jitterUs);
   }
-  for (const uint16_t member : group.members) sendOn(from.index_, member, buffer, length, common, commonDelayUs);
+  for (const uint16_t member : group.members) sendOn(from.index_, member, to.port, buffer, length, common, commonDelayUs);
 }
 
-void LoopHub::sendOn(uint16_t from, uint16_t to, Buffer* buffer, uint32_t length, bool multicast,
+void LoopHub::sendOn(uint16_t from, uint16_t to, uint16_t group, Buffer* buffer, uint32_t length, bool multicast,
                      uint64_t commonDelayUs) {
   ++counters_.sent;
   ++countersOf(from).sent;
@@ -279,15 +280,15 @@ void LoopHub::sendOn(uint16_t from, uint16_t to, Buffer* buffer, uint32_t length
         const uint64_t bit = random.below(8ull * length);
         changed->data()[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
       }
-      pushDatagram(atUs, from, to, changed, changedLength);
+      pushDatagram(atUs, from, to, group, changed, changedLength);
       release(changed);
     } else {
-      pushDatagram(atUs, from, to, buffer, length);
+      pushDatagram(atUs, from, to, group, buffer, length);
     }
   }
 }
 
-void LoopHub::pushDatagram(uint64_t timeUs, uint16_t from, uint16_t to, Buffer* buffer, uint32_t length) {
+void LoopHub::pushDatagram(uint64_t timeUs, uint16_t from, uint16_t to, uint16_t group, Buffer* buffer, uint32_t length) {
   if (heap_.size() >= eventLimit_) {
     ++counters_.queueFull;
     return;
@@ -297,6 +298,7 @@ void LoopHub::pushDatagram(uint64_t timeUs, uint16_t from, uint16_t to, Buffer* 
   event.kind = Event::Kind::Datagram;
   event.from = from;
   event.to = to;
+  event.group = group;
   event.length = length;
   event.buffer = buffer;
   push(timeUs, event);

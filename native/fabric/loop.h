@@ -150,9 +150,9 @@ class LoopHub {
   Buffer* allocate(size_t length);
   void release(Buffer* buffer);
   void send(LoopPort& from, const Address& to, Buffer* buffer, uint32_t length);
-  void sendOn(uint16_t from, uint16_t to, Buffer* buffer, uint32_t length, bool multicast, uint64_t commonDelayUs);
+  void sendOn(uint16_t from, uint16_t to, uint16_t group, Buffer* buffer, uint32_t length, bool multicast, uint64_t commonDelayUs);
   void push(uint64_t timeUs, const Event& event);
-  void pushDatagram(uint64_t timeUs, uint16_t from, uint16_t to, Buffer* buffer, uint32_t length);
+  void pushDatagram(uint64_t timeUs, uint16_t from, uint16_t to, uint16_t group, Buffer* buffer, uint32_t length);
   Event pop();
   void process(const Event& event, uint64_t& events, uint64_t maxEvents);
   void defer(LoopPort& port, const Event& event);
@@ -201,8 +201,8 @@ class LoopPort final : public Fabric {
   LoopHub& hub() { return hub_; }
 
   Capabilities capabilities() const override;
-  /// bind: port 0 or the port's own index, else EADDRNOTAVAIL; with multicast, a group (who receives is decided by
-  /// LoopHub::setGroup).
+  /// bind: port 0 or the port's own index, else EADDRNOTAVAIL; with multicast, a group (LoopHub::setGroup decides which ports it reaches;
+  /// there it is for those that are attached to it).
   int attach(const EndpointOptions& options, Receiver* receiver, EndpointId& out) override;
   void detach(EndpointId endpoint, Receiver* receiver) override;
   Address addressOf(EndpointId endpoint) const override;
@@ -223,6 +223,7 @@ class LoopPort final : public Fabric {
   LoopPort(LoopHub& hub, uint16_t index);
 
   Member* find(const Receiver* receiver) const;
+  bool listens(const Member& member, uint16_t group) const;
   uint64_t localUs(uint64_t virtualUs) const;
   uint64_t virtualUs(uint64_t localUs) const;               // the first virtual time at which the port's clock shows it
   void armTimer(uint32_t slot);

@@ -28,6 +28,7 @@ struct LoopHub::Event {
   Kind kind;
   uint16_t from;
   uint16_t to;             // the port concerned; unused by Call
+  uint16_t group;          // a datagram's: the group it was sent to, or 0
   uint32_t length;
   union {
     Buffer* buffer;

@@ -72,6 +72,10 @@ void LoopPort::detach(EndpointId endpoint, Receiver* receiver) {
   ++member->generation;
 }
 
+bool LoopPort::listens(const Member& member, uint16_t group) const {
+  return std::any_of(member.attachments.begin(), member.attachments.end(), [&](EndpointId id) { return endpoints_[id] == group; });
+}
+
 Address LoopPort::addressOf(EndpointId endpoint) const {
   return endpoint < endpoints_.size() ? loopAddress(endpoints_[endpoint]) : Address{};
 }

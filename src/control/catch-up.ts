@@ -43,7 +43,8 @@ export class CatchUp {
     if (data.mode !== Mode.Leader || message.base <= data.logEnd || this.snapshots.running) return;
     const { view } = data;
     this.snapshots.start(nowUs, [leader], message.base, (doneUs, snapshot) => {
-      const here = data.status === ReplicaStatus.Normal && data.mode === Mode.Leader && data.view === view;
+      // What was committed in a later view need not be of this view's log.
+      const here = data.status === ReplicaStatus.Normal && data.mode === Mode.Leader && data.view === view && this.snapshots.view <= view;
       if (here && snapshot.seqno >= data.logEnd && data.restore(snapshot)) this.host.restored(doneUs, snapshot);
       else this.snapshots.discard();
     });

@@ -180,6 +180,12 @@ export class Installer {
     if (this.installation !== running) return;
     const { data } = this.context;
     const { message } = running;
+    if (this.snapshots.view > message.view) {
+      // Its sender has gone on: what was committed in its view need not be of this view's log. That view's START-VIEW goes with the snapshot.
+      this.installation = undefined;
+      this.host.requestView(nowUs, from, this.snapshots.view);
+      return;
+    }
     const shown = hashAt(message, snapshot.seqno);
     if (shown !== undefined && shown !== hashKey(snapshotHash(snapshot))) {
       this.host.fail(`view ${message.view} conflicts with the snapshot at ${snapshot.seqno}`);

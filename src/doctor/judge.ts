@@ -315,8 +315,36 @@ function judgeClocks(cluster: Cluster, members: readonly Member[]): DoctorCheck[
   });
 }
 
-/** Whether the way that requests go, by the multicast group or the relay, leads to the members `ids`. */
-export function judgeTarget(cluster: Cluster, ids: readonly number[], reached: ReadonlySet<number>): DoctorCheck[] {
+/** Whether a member may have left the multicast group for a while: it is in RECOVERY and has a life to fetch. */
+export function mayBeDeaf({ evidence: { report } }: Member): boolean {
+  return report?.status === "recovery" && report.lifeId !== undefined;
+}
+
+/** Whether the way that requests go, by the multicast group or the relay, leads to the members `ids`; of those, `deaf` need not listen now. */
+export function judgeTarget(
+  cluster: Cluster,
+  ids: readonly number[],
+  reached: ReadonlySet<number>,
+  deaf: ReadonlySet<number> = new Set(),
+): DoctorCheck[] {
+  const design = cluster.network.design;
+  if (design === "unicast") return [];
+  const untold = ids.filter((id) => deaf.has(id) && !reached.has(id));
+  const listening = ids.filter((id) => !untold.includes(id));
+  return [
+    ...(listening.length > 0 ? judgeListening(cluster, listening, reached) : []),
+    ...untold.map((id) =>
+      warn(
+        design === "multicast" ? "multicast" : "relay",
+        id,
+        "It recovers, and does not listen to requests before it has about all that is committed.",
+        "Run this again when it is NORMAL.",
+      ),
+    ),
+  ];
+}
+
+function judgeListening(cluster: Cluster, ids: readonly number[], reached: ReadonlySet<number>): DoctorCheck[] {
   const { network } = cluster;
   if (network.design === "unicast") return [];
   const missed = ids.filter((id) => !reached.has(id));

@@ -108,7 +108,7 @@ export class SimulatedCluster {
     this.endpoints = {
       replicas: this.replicaPorts.slice(0, replicas).map((loop): NativeAddress => ({ loop })),
       design: options.multicast ? "multicast" : "unicast",
-      ...(options.multicast ? { target: { loop: GROUP_PORT } } : {}),
+      ...(options.multicast ? { target: { loop: GROUP_PORT }, group: { loop: GROUP_PORT } } : {}),
     };
     // Who is blank, or no member any more, ignores requests.
     if (options.multicast) this.hub.setGroup(GROUP_PORT, this.replicaPorts);

@@ -201,6 +201,7 @@ export class FakeDataPlane implements DataPlane {
     this.installs.push({ view, keepTo, records: records.length });
     this.entries.splice(keepTo - this.logBase);
     for (const [operation, { seqno }] of this.#executed) if (seqno > keepTo) this.#executed.delete(operation);
+    this.hears = true;
     this.view = view;
     this.lastNormalView = view;
     this.mode = mode;

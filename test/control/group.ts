@@ -153,7 +153,7 @@ export class Group {
   }
 
   deliverRequest(r: number, record: Uint8Array): void {
-    if (this.paused[r]) return;
+    if (this.paused[r] || !this.replica(r).hears) return;
     this.replica(r).append(record);
     this.plane(r).onProgress(this.nowUs);
   }

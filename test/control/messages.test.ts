@@ -62,7 +62,7 @@ const chunk = {
   bytes: rows,
 };
 
-const samples: { name: string; body: Uint8Array; decode: (body: Uint8Array) => unknown; message: unknown }[] = [
+const samples: { name: string; body: Uint8Array; decode: (body: Uint8Array) => unknown; message: unknown; lent?: string | undefined }[] = [
   sample("SYNC", { view: 3, seqno: large }, messages.encodeSync, messages.decodeSync),
   sample("SYNC-REPLY, COMMIT, IN-VIEW", { view: large, seqno: 7, hash }, messages.encodePosition, messages.decodePosition),
   sample(

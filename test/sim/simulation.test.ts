@@ -90,6 +90,10 @@ it("a process that is to join for the second time may retire from the first: ano
   expect(simulate({ ...base, seed: 43121, replicas: 5, operations: 150, faults: "members" }).problems).toEqual([]);
 });
 
+it("a snapshot of a later view does not go with the START-VIEW of an earlier one", () => {
+  expect(simulate({ ...base, seed: 913132, operations: 150, faults: "crash" }).problems).toEqual([]);
+});
+
 it("completes everything where there are no faults", () => {
   const result = simulate({ ...base, seed: 5, faults: "none" });
   expect(result.problems).toEqual([]);

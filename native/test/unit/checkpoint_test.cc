@@ -6,13 +6,15 @@ using namespace squall;
 namespace {
 
 struct Checkpoints : Cluster {
-  explicit Checkpoints(uint64_t every = 8, uint64_t logEntries = 1024, uint32_t maxSessions = 4096, Mode mode = Mode::Speculative)
+  explicit Checkpoints(uint64_t every = 8, uint64_t logEntries = 1024, uint32_t maxSessions = 4096, Mode mode = Mode::Speculative,
+                       fabric::Address group = {})
       : Cluster(3, [&](protocol::ReplicaConfig& c) {
           c.checkpointEvery = every;
           c.logEntries = logEntries;
           c.logBytes = 32 << 20;
           c.maxSessions = maxSessions;
           c.firstMode = mode;
+          c.multicastGroup = group;
         }) {}
 
   void call(uint32_t times) { for (uint32_t i = 0; i < times; i++) { send({static_cast<uint8_t>(i + 1)}); run(1'000); } }
@@ -175,6 +177,43 @@ TEST(a_blank_replica_takes_snapshot_and_suffix) {
   c.call(3);
   CHECK_EQ(c.caller.done.size(), 23u);
   CHECK(c.equal(0, 2));
+}
+
+TEST(who_recovers_leaves_the_multicast_group_and_is_in_it_again_with_the_view) {
+  const uint16_t group = fabric::kFirstLoopGroup;
+  Checkpoints c(8, 1024, 4096, Mode::Speculative, fabric::loopAddress(group));
+  const uint16_t members[] = {0, 1, 2};
+  c.hub->setGroup(group, members, 3);
+  const auto dropped = [&] {
+    double sum = 0;
+    for (uint32_t r = 0; r < static_cast<uint32_t>(DropReason::Count); r++) sum += c.machines[2]->status[protocol::kDropBase + r];
+    return sum;
+  };
+  // A stranger's frame to the group is dropped, and counted, by whoever hears it.
+  const auto heard = [&] {
+    const double before = dropped();
+    fabric::Fabric& port = *c.hub->port(c.clientPort);
+    wire::writeHeader(port.reserve(0, wire::kFrameOverhead), {wire::kWireVersion, static_cast<uint8_t>(MessageType::Request), wire::kFrameOverhead, 0, 9, ~0ull, 77, Salt{77}, 1});
+    const fabric::Address to = fabric::loopAddress(group);
+    port.commit(0, wire::kFrameOverhead, &to, 1);
+    port.flush();
+    c.run(1'000);
+    return dropped() - before;
+  };
+  c.call(6);
+  CHECK_EQ(heard(), 1.0);
+  c[2].hearRequests(false);              // it takes part: no
+  CHECK_EQ(heard(), 1.0);
+  c.restart();
+  CHECK(c[2].setLife(LifeId{7}));
+  CHECK_EQ(heard(), 1.0);
+  c[2].hearRequests(false);
+  CHECK_EQ(heard(), 0.0);
+  c[2].hearRequests(true);
+  CHECK_EQ(heard(), 1.0);
+  c[2].hearRequests(false);
+  CHECK(c[2].install(1, Mode::Speculative, 0, c.records(0, 1), c.hashes(0, 1)));
+  CHECK_EQ(heard(), 1.0);
 }
 
 TEST(install_follows_restore_at_once) {

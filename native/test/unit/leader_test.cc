@@ -95,6 +95,32 @@ TEST(leader_view_goes_on_with_a_dead_backup_and_stops_with_two) {
   CHECK(sameLog(*c.replicas[2], *c.replicas[0]));
 }
 
+TEST(who_answers_no_prepare_for_long_is_sent_none_until_it_is_back) {
+  Cluster c = leaderCluster(3);
+  const auto received = [&](uint16_t port) { return c.hub->portCounters(port).received; };
+  const auto call = [&](uint32_t times) { for (uint32_t i = 0; i < times; i++) { c.send({1}); c.run(1'000); } };
+  c.run(5'000'000);                                // an idle group's backups have answered nothing for long, and are not silent
+  c.hub->setBlocked(2, 0, true);                   // one that hears the leader, which does not hear it
+  uint64_t before = received(2);
+  call(10);
+  const uint64_t each = (received(2) - before) / 10;
+  CHECK(each >= 2);                                // the request and its PREPARE
+  c.run(500'000);
+  before = received(2);
+  call(10);
+  CHECK_EQ(received(2) - before, 10 * (each - 1));
+  CHECK_EQ(c.caller.done.size(), 20u);
+  CHECK_EQ(c.replicas[2]->log().end(), 11u);
+  c.hub->setBlocked(2, 0, false);
+  again(c);
+  c.run(5'000);
+  CHECK(sameLog(*c.replicas[2], *c.replicas[0]));
+  before = received(2);
+  call(10);
+  CHECK_EQ(received(2) - before, 10 * each);
+  CHECK(sameLog(*c.replicas[2], *c.replicas[0]));
+}
+
 TEST(a_lost_prepare_is_noticed_by_those_that_follow_and_sent_again) {
   Cluster c = leaderCluster(3);
   isolate(c, 2, true);

@@ -1,76 +1,11 @@
-#include "fabric/loop.h"
-
-#include <functional>
 #include <string>
-#include <vector>
 
-#include "check.h"
-#include "wire/frame.h"
+#include "loop_node.h"
 
 using namespace squall;
 using namespace squall::fabric;
 
 namespace {
-
-constexpr uint64_t kGroup = 7;
-
-struct Arrival {
-  uint64_t timeUs;
-  uint16_t from;
-  uint32_t value;
-  uint32_t length;
-};
-
-class Node final : public Receiver {
- public:
-  explicit Node(LoopHub& hub, uint64_t group = kGroup) : hub(hub), port(hub.addPort()), group_(group) {
-    EndpointOptions options;
-    options.bind = loopAddress(0);
-    port->attach(options, this, endpoint);
-  }
-  uint64_t group() const override { return group_; }
-  void onDatagram(const Datagram& datagram) override {
-    arrivals.push_back({hub.nowUs(), datagram.from.port, wire::load<uint32_t>(datagram.data + wire::kHeaderBytes),
-                        datagram.length});
-    if (onData) onData(datagram);
-  }
-  void onBatchEnd() override {
-    ++batches;
-    if (onEnd) onEnd();
-  }
-  void onTimer() override {
-    timers.push_back(port->nowUs(this));
-    if (onTime) onTime();
-  }
-  void send(const Address* to, size_t count, uint32_t value, size_t length = 200, uint64_t group = kGroup) {
-    uint8_t* frame = port->reserve(endpoint, length);
-    std::memset(frame, 0, length);
-    wire::store(frame + 8, group);
-    if (length >= wire::kHeaderBytes + 4) wire::store(frame + wire::kHeaderBytes, value);
-    port->commit(endpoint, length, to, count);
-  }
-  void send(uint16_t to, uint32_t value, size_t length = 200, uint64_t group = kGroup) {
-    const Address address = loopAddress(to);
-    send(&address, 1, value, length, group);
-  }
-  void sendNow(uint16_t to, uint32_t value, size_t length = 200) {
-    send(to, value, length);
-    port->flush();
-  }
-
-  LoopHub& hub;
-  LoopPort* port;
-  EndpointId endpoint = kNoEndpoint;
-  std::vector<Arrival> arrivals;
-  std::vector<uint64_t> timers;
-  int batches = 0;
-  std::function<void(const Datagram&)> onData;
-  std::function<void()> onEnd;
-  std::function<void()> onTime;
-
- private:
-  uint64_t group_;
-};
 
 PathOptions rough() {
   PathOptions options;
@@ -248,51 +183,6 @@ TEST(loop_receive_queue_is_bounded_while_paused) {
   hub.run(2'000);
   CHECK_EQ(b.arrivals.size(), size_t{4});
   CHECK_EQ(hub.counters().queueFull, uint64_t{6});
-}
-
-TEST(loop_multicast_with_zero_skew_has_one_order) {
-  LoopHub hub(11);
-  PathOptions options;
-  options.jitterUs = 300;
-  hub.setAllPaths(options);
-  hub.setMulticastSkew(0);
-  Node a(hub), b(hub), r0(hub), r1(hub), r2(hub);
-  const uint16_t members[] = {2, 3, 4};
-  hub.setGroup(kFirstLoopGroup, members, 3);
-  for (uint32_t i = 0; i < 500; ++i) {
-    a.sendNow(kFirstLoopGroup, 2 * i);
-    hub.run(hub.nowUs() + 7);
-    b.sendNow(kFirstLoopGroup, 2 * i + 1);
-    hub.run(hub.nowUs() + 7);
-  }
-  hub.run(1'000'000);
-  CHECK_EQ(r0.arrivals.size(), size_t{1'000});
-  bool same = r1.arrivals.size() == 1'000 && r2.arrivals.size() == 1'000;
-  for (size_t i = 0; same && i < 1'000; ++i) {
-    same = r0.arrivals[i].value == r1.arrivals[i].value && r0.arrivals[i].value == r2.arrivals[i].value;
-  }
-  CHECK(same);
-  CHECK_EQ(a.arrivals.size(), size_t{0});
-}
-
-TEST(loop_multicast_without_skew_is_independent) {
-  LoopHub hub(12);
-  PathOptions options;
-  options.jitterUs = 300;
-  hub.setAllPaths(options);
-  Node a(hub), b(hub), r0(hub), r1(hub);
-  const uint16_t members[] = {2, 3};
-  hub.setGroup(kFirstLoopGroup, members, 2);
-  for (uint32_t i = 0; i < 200; ++i) {
-    a.sendNow(kFirstLoopGroup, 2 * i);
-    b.sendNow(kFirstLoopGroup, 2 * i + 1);
-    hub.run(hub.nowUs() + 20);
-  }
-  hub.run(1'000'000);
-  CHECK_EQ(r0.arrivals.size(), size_t{400});
-  bool same = true;
-  for (size_t i = 0; i < 400; ++i) same &= r0.arrivals[i].value == r1.arrivals[i].value;
-  CHECK(!same);
 }
 
 TEST(loop_timers_move_and_cancel) {

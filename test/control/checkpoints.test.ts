@@ -1,6 +1,11 @@
 /** Checkpoints compared and truncated at, and state transfer to replicas whose log does not reach the others'. */
 import { describe, expect, it } from "vitest";
-import { decodeFetchSnapshot, decodeSnapshotChunk } from "../../src/control/snapshot-messages.js";
+import {
+  decodeFetchSnapshot,
+  decodeSnapshotChunk,
+  encodeSnapshotChunk,
+  type SnapshotChunkMessage,
+} from "../../src/control/snapshot-messages.js";
 import { MessageType, Mode, ReplicaStatus } from "../../src/data/binding.js";
 import { makeRecord } from "./fake-data-plane.js";
 import { Group, type GroupOptions, storm } from "./group.js";
@@ -176,6 +181,24 @@ describe("a replica behind the others' logs", () => {
     g.runFor(100 * ms);
     expect(g.replica(0)).toMatchObject({ view: 0, committed: 340, mode: Mode.Leader });
     expect(g.difference()).toBeUndefined();
+    expect(g.problems()).toEqual([]);
+  });
+
+  it("does not take into its view what was committed in a later one", () => {
+    const g = group({ config: { mode: "leader", messageBytes: 700 } });
+    let later = 0;
+    g.intercept = (from, to, type, body) => {
+      if (to !== 2 || type !== MessageType.SnapshotChunk) return to === 2 && type === MessageType.Prepare;
+      // The leader has gone on to its next view meanwhile.
+      const chunk = decodeSnapshotChunk(body) as SnapshotChunkMessage;
+      const sent = encodeSnapshotChunk({ ...chunk, view: 3 });
+      g.at(0, () => g.frame(from, to, type, sent));
+      later++;
+      return true;
+    };
+    load(g, 240, all(g));
+    expect(later).toBeGreaterThan(0);
+    expect(g.replica(2)).toMatchObject({ view: 0, status: ReplicaStatus.Normal, restores: [] });
     expect(g.problems()).toEqual([]);
   });
 });

@@ -10,6 +10,9 @@ function positive(text: string): number {
   return value;
 }
 
+/** For three replicas. */
+const replicatedProtocols = protocolNames.filter((name) => name !== "unreplicated");
+
 // 1 is for results that are wrong.
 const usageError = 2;
 
@@ -123,11 +126,12 @@ program
   .option("--rounds <n>", "runs of each, by turns", positive)
   .option("--seconds <s>", "length of each run", positive)
   .option("--window <n>", "operations kept outstanding", positive, 64)
+  .addOption(new Option("--protocol <name>", "what orders the operations").choices(replicatedProtocols).default("speculative"))
   .option("--directory <path>", "where to write: on the device in question", "bench-results")
-  .action(async ({ json, quick, rounds, seconds, window, directory }) => {
+  .action(async ({ json, quick, rounds, seconds, window, protocol, directory }) => {
     const { benchDurability } = await import("./durability/durability.js");
     const options = { rounds: rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 1 : 3) };
-    process.exit(await benchDurability({ json, window, directory, ...options }));
+    process.exit(await benchDurability({ json, window, protocol, directory, ...options }));
   });
 
 program

@@ -14,6 +14,8 @@ export interface DurabilityOptions {
   seconds: number;
   /** Operations kept outstanding in the runs for throughput. */
   window: number;
+  /** Of the cluster file. */
+  protocol: string;
   /** Where the data directories go: on the device in question. */
   directory: string;
 }
@@ -54,31 +56,37 @@ export async function benchDurability(options: DurabilityOptions): Promise<numbe
       ];
     }),
   );
-  console.log(`3 replicas, medians of ${options.rounds} runs of ${options.seconds} s`);
+  console.log(`${options.protocol}, 3 replicas, medians of ${options.rounds} runs of ${options.seconds} s`);
   for (const [level, { opsPerSecond, medianMs, p99Ms }] of Object.entries(figures)) {
     console.log(
       `  ${level.padEnd(8)} ${opsPerSecond} operations/s with ${options.window} outstanding; one at a time ${medianMs} ms, p99 ${p99Ms} ms`,
     );
   }
   for (const what of wrong) console.log(`WRONG: ${what}`);
-  if (options.json) console.log(JSON.stringify({ ...figures, window: options.window, wrong: wrong.length }));
+  if (options.json) console.log(JSON.stringify({ ...figures, protocol: options.protocol, window: options.window, wrong: wrong.length }));
   return wrong.length === 0 ? 0 : 1;
 }
 
 async function measure(durability: Durability, options: DurabilityOptions, wrong: string[]): Promise<Run> {
   const data = mkdtempSync(join(options.directory, "durability-"));
   try {
-    const one = await load(durability, data, "one", 1, options.seconds, wrong);
-    const many = await load(durability, data, "many", options.window, options.seconds, wrong);
+    const one = await load(durability, join(data, "one"), 1, options, wrong);
+    const many = await load(durability, join(data, "many"), options.window, options, wrong);
     return { opsPerSecond: many.opsPerSecond, medianMs: one.medianMs, p99Ms: one.p99Ms };
   } finally {
     rmSync(data, { recursive: true, force: true });
   }
 }
 
-async function load(durability: Durability, data: string, name: string, window: number, seconds: number, wrong: string[]): Promise<Run> {
-  const folder = durability === "memory" ? {} : { data: join(data, name) };
-  const running = await startLoadedCluster({ design: "multicast", durability, ...folder });
+async function load(
+  durability: Durability,
+  data: string,
+  window: number,
+  { protocol, seconds }: DurabilityOptions,
+  wrong: string[],
+): Promise<Run> {
+  const folder = durability === "memory" ? {} : { data };
+  const running = await startLoadedCluster({ design: "multicast", protocol, durability, ...folder });
   try {
     await running.load.begin({ window });
     await sleep(seconds * 1000);

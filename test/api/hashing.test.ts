@@ -1,8 +1,10 @@
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { getPriority } from "node:os";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, it } from "vitest";
-import { closeHashPool, hashBytes, OffThreadBytes, verifySuffix } from "../../dist/data/hashing.js";
+import { closeHashPool, hashBytes, hashThreads, OffThreadBytes, verifySuffix } from "../../dist/data/hashing.js";
 import { loadBinding } from "../../dist/data/load.js";
 import { startGroup } from "./support.js";
 
@@ -52,6 +54,13 @@ describe("hashing", () => {
     const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
     expect(stdout.split("\n").slice(0, 2)).toEqual(["32", "1"]);
   });
+});
+
+it.runIf(process.platform === "linux")("threads that hash stand behind the loops of replicas and clients", async () => {
+  await hashBytes(randomBytes(OffThreadBytes));
+  const own = getPriority();
+  const threads = readdirSync("/proc/self/task").map((thread) => getPriority(Number(thread)));
+  expect(threads.filter((priority) => priority > own).length).toBe(hashThreads());
 });
 
 describe("loading the addon", () => {

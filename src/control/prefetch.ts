@@ -160,7 +160,11 @@ export class Prefetch {
       const { chained } = message.single ?? {};
       const hashed = chained !== undefined && equalBytes(chained.previous, data.hashAt(data.logEnd));
       const left = data.appendRun(message.run, hashed ? chained.hash : undefined);
-      if (left < 0) return false;
+      if (left < 0) {
+        // It is asked for again.
+        this.waiting = this.waiting.filter((one) => one !== next);
+        return false;
+      }
       this.view = Math.max(this.view, message.view);
       this.committed = Math.max(this.committed, message.committed);
       this.context.load.heard(nowUs, this.committed);

@@ -327,15 +327,17 @@ export function judgeTarget(
   reached: ReadonlySet<number>,
   deaf: ReadonlySet<number> = new Set(),
 ): DoctorCheck[] {
-  const design = cluster.network.design;
-  if (design === "unicast") return [];
-  const untold = ids.filter((id) => deaf.has(id) && !reached.has(id));
+  const { network } = cluster;
+  if (network.design === "unicast") return [];
+  // A relay that sends to each replica by itself reaches those that recover, too.
+  const leaves = network.design === "multicast" || network.multicast !== undefined;
+  const untold = ids.filter((id) => leaves && deaf.has(id) && !reached.has(id));
   const listening = ids.filter((id) => !untold.includes(id));
   return [
     ...(listening.length > 0 ? judgeListening(cluster, listening, reached) : []),
     ...untold.map((id) =>
       warn(
-        design === "multicast" ? "multicast" : "relay",
+        network.design === "multicast" ? "multicast" : "relay",
         id,
         "It recovers, and does not listen to requests before it has about all that is committed.",
         "Run this again when it is NORMAL.",

@@ -209,6 +209,7 @@ describe("what the doctor makes of the group", () => {
     const serialized: Cluster = { ...cluster, network: { design: "serialized", relay: { ip: "10.0.0.9", port: 7000 } } };
     expect(problems(judgeTarget(serialized, [0, 1], new Set([0])))).toMatchObject([{ check: "relay", replica: 1, result: "fail" }]);
     expect(judgeTarget(cluster, [0, 1], new Set())).toEqual([]);
+    expect(problems(judgeTarget(serialized, [0, 1], new Set([0]), new Set([1])))).toMatchObject([{ replica: 1, result: "fail" }]);
     // A replica that fetches the log has left the group: no fault of the network, and no proof that it is well.
     expect(problems(judgeTarget(multicast, [0, 1, 2], new Set([0, 1]), new Set([2])))).toMatchObject([
       { check: "multicast", replica: 2, result: "warn" },

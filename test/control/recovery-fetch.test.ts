@@ -100,6 +100,13 @@ describe("a replica that starts without its memory", () => {
     let replies = 0;
     let asked = 0;
     let most = 0;
+    const refused: number[] = [];
+    const { frame } = g;
+    g.frame = (from, to, type, body) => {
+      const fits = frame.call(g, from, to, type, body);
+      if (!fits) refused.push(type);
+      return fits;
+    };
     g.network = { ...g.network, minDelayUs: 2_000, maxDelayUs: 2_100 };
     g.intercept = (from, to, type) => {
       if (type === MessageType.Fetch) asked++;
@@ -117,6 +124,7 @@ describe("a replica that starts without its memory", () => {
     };
     g.runFor(5_000 * ms);
     expect(most).toBe(4);
+    expect(refused).toEqual([]);
     expect(g.replica(2)).toMatchObject({ status: ReplicaStatus.Normal, committed: 12_000 });
     // A seventh is lost; with each of them what was asked for behind it, as far as it had not come.
     expect(asked).toBeLessThan(1.5 * Math.ceil(12_000 / 60));
